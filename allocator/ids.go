@@ -1,0 +1,222 @@
+package allocator
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/binary"
+	"encoding/hex"
+	"strings"
+)
+
+// RequestKey names one request of one client at one site for ever: 9 bytes of HMAC(secret, client, Idempotency-Key, site).
+type RequestKey [9]byte
+
+// Stamp is when and in which generation of a shard a grant was made: 2 bytes of the epoch and 7 bytes of Redis TIME in
+// microseconds, both big-endian.
+type Stamp [9]byte
+
+// MakeStamp packs an epoch and an instant in microseconds since 1970.
+func MakeStamp(epoch int64, micros int64) (s Stamp) {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], uint64(micros))
+	s[0], s[1] = byte(epoch>>8), byte(epoch)
+	copy(s[2:], b[1:])
+	return s
+}
+
+// HoldID names one grant for ever: its request key and its stamp. A request that is granted again after a loss gets
+// another stamp, so messages about the first grant never touch the second.
+type HoldID struct {
+	Key   RequestKey
+	Stamp Stamp
+}
+
+// HoldIDBytes is the length of a hold id in every store.
+const HoldIDBytes = 18
+
+// Bytes is the id as it is stored.
+func (h HoldID) Bytes() []byte {
+	return append(append(make([]byte, 0, HoldIDBytes), h.Key[:]...), h.Stamp[:]...)
+}
+
+// String is the id for logs, in hexadecimal.
+func (h HoldID) String() string { return hex.EncodeToString(h.Bytes()) }
+
+// HoldIDFrom reads what Bytes wrote.
+func HoldIDFrom[T ~string | ~[]byte](b T) (h HoldID, ok bool) {
+	if len(b) != HoldIDBytes {
+		return h, false
+	}
+	copy(h.Key[:], b[:9])
+	copy(h.Stamp[:], b[9:])
+	return h, true
+}
+
+// BookingKey is the ledger's primary key of a claim of a request: 60 pseudo-random bits, always positive. It is derived
+// from the request and the claim's index, so a request has one row per claim for ever, whichever grant was confirmed.
+type BookingKey int64
+
+// BookingKeyBits is the width of a booking key. With a hundred million rows the chance that a new one meets any is 10⁻¹⁰;
+// such a request is refused, and a fresh Idempotency-Key succeeds.
+const BookingKeyBits = 60
+
+// PersonKey is HMAC(secret, NHS number): the only form in which the number leaves the confirm. Zero means none.
+type PersonKey [16]byte
+
+// Secret derives every key of an installation from one secret: a key per purpose (HMAC-SHA-256 as a pseudo-random
+// function, with the purpose as its label).
+type Secret struct{ request, booking, person, hold, manage, personal, cursor [32]byte }
+
+// NewSecret takes at least 16 bytes of secret material.
+func NewSecret(material []byte) Secret {
+	derive := func(purpose string) (out [32]byte) {
+		copy(out[:], mac(material, "muster/v1", purpose))
+		return out
+	}
+	return Secret{
+		request: derive("request"), booking: derive("booking"), person: derive("person"), hold: derive("hold"),
+		manage: derive("manage"), personal: derive("personal"), cursor: derive("cursor"),
+	}
+}
+
+// mac hashes parts so that their borders count.
+func mac(key []byte, parts ...string) []byte {
+	h := hmac.New(sha256.New, key)
+	var n [8]byte
+	for _, p := range parts {
+		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
+		h.Write(n[:])
+		h.Write([]byte(p))
+	}
+	return h.Sum(nil)
+}
+
+// Request derives the key of a client's request at a site.
+func (s *Secret) Request(client, idempotencyKey string, site SiteID) (k RequestKey) {
+	copy(k[:], mac(s.request[:], client, idempotencyKey, string(site)))
+	return k
+}
+
+// Booking derives the key of the row that claim index of a request has in the ledger.
+func (s *Secret) Booking(request RequestKey, index int) BookingKey {
+	sum := mac(s.booking[:], string(request[:]), string(rune(index)))
+	return BookingKey(binary.BigEndian.Uint64(sum) >> (64 - BookingKeyBits))
+}
+
+// Person derives a person's key from a normalised NHS number.
+func (s *Secret) Person(nhsNumber string) (k PersonKey) {
+	copy(k[:], mac(s.person[:], nhsNumber))
+	return k
+}
+
+// alphabet is Crockford's base 32: no I, L, O, U, so that it reads aloud and copies by hand.
+const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// Reference writes a booking key for people: XXXX-XXXX-XXXX-C, twelve characters of base 32 and a check character that
+// catches any one wrong character and any two neighbours exchanged.
+func (k BookingKey) Reference() string {
+	var digits [12]byte
+	for i := range digits {
+		digits[i] = byte(k>>(55-5*i)) & 31
+	}
+	out := make([]byte, 0, 16)
+	for i, d := range digits {
+		if i > 0 && i%4 == 0 {
+			out = append(out, '-')
+		}
+		out = append(out, alphabet[d])
+	}
+	return string(append(out, '-', alphabet[checkDigit(digits[:])]))
+}
+
+// ParseReference reads a reference in either case, with or without separators, taking O for 0 and I and L for 1.
+func ParseReference(text string) (BookingKey, bool) {
+	if len(text) > 40 {
+		return 0, false
+	}
+	var digits []byte
+	for _, r := range strings.ToUpper(text) {
+		switch r {
+		case '-', ' ':
+			continue
+		case 'O':
+			r = '0'
+		case 'I', 'L':
+			r = '1'
+		}
+		i := strings.IndexRune(alphabet, r)
+		if i < 0 || len(digits) == 13 {
+			return 0, false
+		}
+		digits = append(digits, byte(i))
+	}
+	if len(digits) != 13 || checkDigit(digits[:12]) != digits[12] {
+		return 0, false
+	}
+	var k BookingKey
+	for _, d := range digits[:12] {
+		k = k<<5 | BookingKey(d)
+	}
+	return k, true
+}
+
+// checkDigit is the sum of the digits, each times a different power of the generator 2 of GF(32) (x⁵+x²+1).
+func checkDigit(digits []byte) byte {
+	var sum byte
+	weight := byte(1)
+	for _, d := range digits {
+		weight = gfMultiply(weight, 2)
+		sum ^= gfMultiply(weight, d)
+	}
+	return sum
+}
+
+func gfMultiply(a, b byte) (product byte) {
+	for ; b > 0; b >>= 1 {
+		if b&1 != 0 {
+			product ^= a
+		}
+		if a <<= 1; a&32 != 0 {
+			a ^= 0b100101
+		}
+	}
+	return product
+}
+
+var manageEncoding = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
+
+// ManageToken is the secret that opens a booking: 26 characters, derived from its key and hold, the same whenever the
+// confirm is repeated. Unlike the reference it is never shown again.
+func (s *Secret) ManageToken(k BookingKey) string {
+	return manageEncoding.EncodeToString(mac(s.manage[:], k.Reference())[:16])
+}
+
+// Manages says, in constant time, whether the token opens the booking.
+func (s *Secret) Manages(k BookingKey, token string) bool {
+	return hmac.Equal([]byte(s.ManageToken(k)), []byte(strings.ToUpper(strings.TrimSpace(token))))
+}
+
+// ValidNHSNumber normalises an NHS number (spaces and hyphens dropped) and checks its check digit (modulus 11, NHS Data
+// Dictionary).
+func ValidNHSNumber(text string) (string, bool) {
+	var digits []byte
+	for _, r := range text {
+		if r == ' ' || r == '-' {
+			continue
+		}
+		if r < '0' || r > '9' || len(digits) == 10 {
+			return "", false
+		}
+		digits = append(digits, byte(r))
+	}
+	if len(digits) != 10 {
+		return "", false
+	}
+	sum := 0
+	for i, d := range digits[:9] {
+		sum += int(d-'0') * (10 - i)
+	}
+	check := (11 - sum%11) % 11
+	return string(digits), check < 10 && check == int(digits[9]-'0')
+}

@@ -1,0 +1,214 @@
+package allocator
+
+import (
+	"context"
+	"time"
+)
+
+// Ledger is the durable truth. Every method that writes is one SERIALIZABLE transaction, retried as a whole on
+// serialization failures, and is safe to repeat. A nil error means that the transaction committed; ErrOutcomeUnknown
+// that it may have, and repeating the call tells; any other error that nothing happened.
+//
+// Safe for concurrent use. Methods block until the answer or the end of ctx.
+type Ledger interface {
+	// Check fails with ErrSchema where the schema is older than the program needs, else with ErrUnavailable where the
+	// ledger does not answer.
+	Check(ctx context.Context) error
+	// Secret returns the installation's secret, storing the candidate first where there is none yet.
+	Secret(ctx context.Context, candidate []byte) ([]byte, error)
+
+	// Epochs lists the current epoch of each shard that has one.
+	Epochs(ctx context.Context) (map[int]ShardEpoch, error)
+	// OpenEpoch makes expected+1 the shard's epoch, on the named incarnation. Where the present one is not expected, it
+	// answers the present one and false. ErrIdentitySuperseded where the incarnation was replaced by another before.
+	OpenEpoch(ctx context.Context, shard int, expected int64, identity string) (ShardEpoch, bool, error)
+
+	// PutSite creates or replaces a site's details (never its generation); created tells which.
+	PutSite(ctx context.Context, site Site, actor string) (created bool, err error)
+	// PutService creates or replaces a service.
+	PutService(ctx context.Context, service Service, actor string) (created bool, err error)
+	// Services lists every service by code.
+	Services(ctx context.Context) ([]Service, error)
+	// Sites lists up to limit sites by id, after the given one.
+	Sites(ctx context.Context, after SiteID, limit int) ([]Site, error)
+	// Site reads one; ok is false where there is none.
+	Site(ctx context.Context, id SiteID) (site Site, ok bool, err error)
+	// Days lists days with revision > 0 of sites in order of (site, date), after the given pair, from a date on.
+	Days(ctx context.Context, after DayRevision, from Date, limit int) ([]Day, error)
+	// Day reads one; a day that was never published has revision 0.
+	Day(ctx context.Context, site SiteID, date Date) (Day, error)
+
+	// Publish decides and writes changes of days, each in a transaction of its own; one result each. See DecidePublish.
+	Publish(ctx context.Context, changes []DayChange) ([]PublishResult, error)
+	// Record decides and writes bookings; one result each. See DecideRecords. Items of a batch are decided in order; one
+	// that is refused hurts no other.
+	Record(ctx context.Context, items []Recording) ([]RecordResult, error)
+	// Void makes sure that a request will never be booked, unless it is already. See DecideVoid.
+	Void(ctx context.Context, items []Voiding) ([]RecordResult, error)
+	// Transition changes a booking's status. See DecideTransition.
+	Transition(ctx context.Context, t Transition) (TransitionResult, error)
+
+	// Bookings reads rows by key, void ones included; unknown keys are left out.
+	Bookings(ctx context.Context, keys []BookingKey) ([]Booking, error)
+	// Slot reads a day's document and the live rows of one of its slots, as of one instant.
+	Slot(ctx context.Context, slot SlotID, date Date) (Day, []Booking, error)
+	// DayBookings reads a day's document and every row of that date, ended ones included and void ones not.
+	DayBookings(ctx context.Context, site SiteID, date Date) (Day, []Booking, error)
+	// SiteState reads, as of one instant and never from a follower, what a rebuild or reconcile of a site needs: live rows
+	// that start at or after from, what ended since, revisions from that day on, and the generation.
+	SiteState(ctx context.Context, site SiteID, from Minute, endedSince time.Time) (SiteLedger, error)
+	// Generations lists the sites whose generation is above 0.
+	Generations(ctx context.Context) (map[SiteID]int64, error)
+	// Events lists the outbox in order, after a cursor ("" for the beginning).
+	Events(ctx context.Context, after string, limit int) (events []Event, next string, err error)
+	// Now is the ledger's clock.
+	Now(ctx context.Context) (time.Time, error)
+	// Close ends every connection.
+	Close() error
+}
+
+// ShardEpoch is which generation of a shard is current and which incarnation it belongs to.
+type ShardEpoch struct {
+	Epoch    int64
+	Identity string
+}
+
+// DayChange asks for a new version of a day.
+type DayChange struct {
+	Day      Day // Revision is ignored
+	Zone     *time.Location
+	IfMatch  *int64 // the revision that must be current; nil: any
+	DryRun   bool
+	Cancel   bool   // cancel what the change leaves unsupported
+	Actor    string // who, for the audit trail
+	Services bool   // create unknown services with their defaults (--dev)
+}
+
+// PublishOutcome is what became of a DayChange.
+type PublishOutcome int8
+
+const (
+	Published          PublishOutcome = iota // or would be, for a dry run
+	PublishMismatch                          // IfMatch is not the current revision
+	PublishSiteUnknown                       //
+	PublishServices                          // Unknown lists services that do not exist
+)
+
+// PublishResult answers a DayChange.
+type PublishResult struct {
+	Outcome          PublishOutcome
+	Revision         int64 // now current
+	Previous         Day
+	Added, Removed   int // places
+	Supported        int // live bookings with a seat
+	NewlyUnsupported []Booking
+	NewlySupported   []Booking
+	Cancelled        []Booking // all that have no seat after the change, where asked for
+	Unknown          []ServiceCode
+}
+
+// Recording asks to record the claims of one request, all or none.
+type Recording struct {
+	Claims   []Booking  // with Status, Version and RecordedAt unset
+	Pins     []Evidence // one per site
+	Replaces BookingKey // the live booking that ends in the same transaction; 0: none
+	Actor    string
+}
+
+// Evidence is what a pin showed of a site, and under which revisions the places were granted.
+type Evidence struct {
+	Site       SiteID
+	Shard      int
+	Pinned     bool // false: recorded past the inventory
+	Epoch      int64
+	Generation int64
+	Revisions  map[Date]int64
+}
+
+// RecordOutcome is what became of a Recording or a Voiding.
+type RecordOutcome int8
+
+const (
+	Recorded       RecordOutcome = iota // now, by this call
+	RecordedEver                        // the request's rows were there already: Rows, of any live or ended status
+	RecordVoid                          // the request was voided: Reason
+	RecordPerson                        // a person has a live booking of that programme and dose: claim Claim
+	RecordTaken                         // the place of claim Claim has another live owner: Taken
+	RecordUnseated                      // the claims do not seat in the day's document, first at claim Claim
+	RecordReplace                       // the booking to replace is not live
+	RecordForeign                       // the request's rows belong to another person
+	Voided                              // now, by this call
+)
+
+// RecordResult answers a Recording or a Voiding.
+type RecordResult struct {
+	Outcome    RecordOutcome
+	Rows       []Booking // the request's rows, in order of claims: Recorded, RecordedEver
+	Reason     Code
+	Claim      int
+	Taken      HoldID
+	Raised     []SiteID   // sites whose generation this raised: they must be rebuilt
+	Replaced   *Booking   // the row that a move ended, as it is now
+	AlreadyHas BookingKey // RecordPerson: the person's live booking
+}
+
+// Voiding asks that the claims of a request never be booked.
+type Voiding struct {
+	Claims []Booking // Key, Hold, Slot, Date, Place, Service are kept
+	Reason Code
+}
+
+// Transition asks for a new status of a booking.
+type Transition struct {
+	Key    BookingKey
+	To     Status
+	Reason string
+	Actor  string
+}
+
+// TransitionResult answers a Transition.
+type TransitionResult struct {
+	Found   bool
+	Refused bool // To cannot follow the present status
+	Changed bool // false where the booking had that status already
+	Booking Booking
+}
+
+// SiteLedger is what the ledger knows of a site.
+type SiteLedger struct {
+	Site      Site
+	Found     bool
+	Revisions map[Date]int64
+	Live      []Booking
+	Ended     []EndedID // grants none of whose rows is live, ended or voided since the asked time
+}
+
+// EventType names a transition in the outbox.
+type EventType string
+
+// The types of events.
+const (
+	EventBooked    EventType = "booking.booked"
+	EventCancelled EventType = "booking.cancelled"
+	EventMoved     EventType = "booking.moved" // the old booking of a move; the new one is booked
+	EventStatus    EventType = "booking.status"
+	EventCapacity  EventType = "capacity.changed"
+)
+
+// Event is one transition: the audit trail and the outbox in one row. It carries no personal data beyond the person key.
+type Event struct {
+	Cursor   string
+	Type     EventType
+	At       time.Time
+	Actor    string
+	Site     SiteID
+	Booking  BookingKey // zero for capacity
+	Slot     SlotID     // zero for capacity
+	Service  ServiceCode
+	Person   PersonKey
+	Status   Status
+	Version  int
+	Reason   string
+	Date     Date  // of the day, for capacity; of the slot otherwise
+	Revision int64 // for capacity
+}
