@@ -53,6 +53,15 @@ type Booking struct {
 	Unsupported bool       // derived: its capacity was withdrawn
 }
 
+// EndedReason is why a grant whose row is not live has ended, as the inventory is told: the reason of a void row, and for
+// a booking that it was ended.
+func (b *Booking) EndedReason() Code {
+	if b.Status == StatusVoid {
+		return Code(b.Reason)
+	}
+	return CodeBookingEnded
+}
+
 // Alternative is a slot offered in place of a lost one.
 type Alternative struct {
 	Site           SiteID

@@ -20,12 +20,14 @@ type Ledger interface {
 	// Epochs lists the current epoch of each shard that has one.
 	Epochs(ctx context.Context) (map[int]ShardEpoch, error)
 	// OpenEpoch makes expected+1 the shard's epoch, on the named incarnation. Where the present one is not expected, it
-	// answers the present one and false. ErrIdentitySuperseded where the incarnation was replaced by another before.
+	// answers the present one and false. ErrIdentitySuperseded, whatever is expected, where the incarnation was replaced by
+	// another before.
 	OpenEpoch(ctx context.Context, shard int, expected int64, identity string) (ShardEpoch, bool, error)
 
-	// PutSite creates or replaces a site's details (never its generation); created tells which.
+	// PutSite creates or replaces a site's details (never its generation); created tells which. The version is 1 at first
+	// and raised by each change; equal details keep it, so that a repeat changes nothing.
 	PutSite(ctx context.Context, site Site, actor string) (created bool, err error)
-	// PutService creates or replaces a service.
+	// PutService creates or replaces a service, with versions as PutSite has them.
 	PutService(ctx context.Context, service Service, actor string) (created bool, err error)
 	// Services lists every service by code.
 	Services(ctx context.Context) ([]Service, error)
@@ -48,7 +50,8 @@ type Ledger interface {
 	// Transition changes a booking's status. See DecideTransition.
 	Transition(ctx context.Context, t Transition) (TransitionResult, error)
 
-	// Bookings reads rows by key, void ones included; unknown keys are left out.
+	// Bookings reads rows by key, void ones included; unknown keys are left out. Rows that are read, here and below, are in
+	// no particular order, and never marked Unsupported: see MarkUnsupported.
 	Bookings(ctx context.Context, keys []BookingKey) ([]Booking, error)
 	// Slot reads a day's document and the live rows of one of its slots, as of one instant.
 	Slot(ctx context.Context, slot SlotID, date Date) (Day, []Booking, error)

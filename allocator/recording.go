@@ -244,6 +244,18 @@ func (st *RecordState) proven(item *Recording) (fast bool, raise []SiteID) {
 	return fast, raise
 }
 
+// Proven says whether the pins of every item prove that the inventory granted on the ledger's present state, by Epochs,
+// Sites and Days alone. A batch of which this is true needs no more of Slots than the rows at its claims' own places,
+// and no more of Days than their revisions.
+func (st *RecordState) Proven(items []Recording) bool {
+	for i := range items {
+		if fast, _ := st.proven(&items[i]); !fast {
+			return false
+		}
+	}
+	return true
+}
+
 // unseated finds a slot in which the new claims do not join the live rows.
 func (st *RecordState) unseated(item *Recording, replaced *Booking) (claim int, found bool) {
 	done := make(map[SlotID]bool)
