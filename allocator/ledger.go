@@ -62,6 +62,10 @@ type Ledger interface {
 	SiteState(ctx context.Context, site SiteID, from Minute, endedSince time.Time) (SiteLedger, error)
 	// Generations lists the sites whose generation is above 0.
 	Generations(ctx context.Context) (map[SiteID]int64, error)
+	// Changed tells what changed lately: days whose revision rose, and sites of which a booking ended or was voided, since an
+	// instant of the ledger's clock (transactions that were still open then included: look back a little). Now is the
+	// instant to ask from next time.
+	Changed(ctx context.Context, since time.Time) (Changed, error)
 	// Events lists the outbox in order, after a cursor ("" for the beginning).
 	Events(ctx context.Context, after string, limit int) (events []Event, next string, err error)
 	// Now is the ledger's clock.
@@ -184,6 +188,13 @@ type SiteLedger struct {
 	Revisions map[Date]int64
 	Live      []Booking
 	Ended     []EndedID // grants none of whose rows is live, ended or voided since the asked time
+}
+
+// Changed answers Ledger.Changed.
+type Changed struct {
+	Now   time.Time
+	Days  []DayRevision
+	Ended []SiteID
 }
 
 // EventType names a transition in the outbox.

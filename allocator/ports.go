@@ -160,7 +160,11 @@ type PinItem struct {
 }
 
 // PinResult answers a PinItem. State GrantPinned and GrantBooked allow the record; GrantAbsent with InTime means lost.
+//
+// A request has one grant at a time. Where the same request was granted again after a loss, the newer grant stands for
+// the older one: it is pinned, and ID names it. Extend, Release, State, Settle and Free go by the exact id.
 type PinResult struct {
+	ID         HoldID
 	State      GrantState
 	InTime     bool // the token's deadline (with grace) has not passed by the shard's clock
 	Reason     Code // why it ended, where State is GrantEnded
@@ -193,9 +197,11 @@ type ReseatClaim struct {
 	Taken HoldID // owner of that place by the ledger; zero: nobody known
 }
 
-// ReseatResult answers a ReseatItem. Outcome is HoldGranted, HoldFull, HoldStale, HoldNotBuilt or HoldBuilding; where the
+// ReseatResult answers a ReseatItem. As for a pin, a newer grant of the same request stands for an absent one: then ID
+// names it, and it is pinned where it is, its places unchanged. Outcome is HoldGranted, HoldFull, HoldStale, HoldNotBuilt or HoldBuilding; where the
 // grant has ended or lapsed it is HoldUnknown, and State and Reason tell.
 type ReseatResult struct {
+	ID         HoldID
 	Outcome    HoldOutcome
 	State      GrantState
 	Reason     Code
@@ -220,13 +226,17 @@ type Placed struct {
 	Service ServiceCode
 }
 
-// FreeItem gives back a grant. Places are those that the ledger knows, for a grant whose record is gone: each is freed
-// only where the grant still owns it.
+// FreeItem gives back a grant and marks it ended. Places are those that the ledger knows, for a grant whose record is
+// gone: each is freed only where the grant still owns it.
+//
+// With Partial, only Places go, each where the grant owns it, and only they are marked: a later settle of the same id
+// skips a (slot, place) so marked. The grant's other places and its state stay. So one booking of a family is cancelled.
 type FreeItem struct {
-	ID     HoldID
-	Site   SiteID
-	Places []Placed
-	Reason Code
+	ID      HoldID
+	Site    SiteID
+	Places  []Placed
+	Partial bool
+	Reason  Code
 }
 
 // ApplyOutcome is what became of a settle, a free or a new revision.
@@ -239,10 +249,11 @@ const (
 	Ignored                       // the site must be rebuilt anyway, and reads the ledger then
 )
 
-// StuckPin is a pinned grant past its deadline.
+// StuckPin is a pinned grant past its deadline, with its claims in order.
 type StuckPin struct {
-	Site SiteID
-	ID   HoldID
+	Site   SiteID
+	ID     HoldID
+	Places []Placed
 }
 
 // SlotLoad is the ledger's live rows of one slot.
