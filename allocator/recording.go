@@ -96,8 +96,10 @@ type RecordState struct {
 	Now     time.Time // the ledger's clock
 }
 
-// RecordWrites is what an adapter must write for a batch, in one transaction: Insert rows, Update rows in place (status,
-// version, reason, replaced by), raise the generation of sites by one, and append one event for each.
+// RecordWrites is what an adapter must write for a batch, in one transaction and in this order: Update rows in place
+// (status, version, reason, replaced by), which frees what they held; Insert rows, among them ended ones that a later item
+// of the batch has moved already; raise the generation of a site by one for each time that it is listed; and append the
+// events.
 type RecordWrites struct {
 	Insert []Booking
 	Update []Booking
@@ -294,7 +296,11 @@ func (st *RecordState) end(row *Booking, item *Recording, w *RecordWrites) {
 	st.remove(row)
 	row.Status, row.Version, row.Reason, row.ReplacedBy = StatusCancelled, row.Version+1, "moved", item.Claims[0].Key
 	st.Rows[row.Key] = *row
-	w.Update = append(w.Update, *row)
+	if i := slices.IndexFunc(w.Insert, func(b Booking) bool { return b.Key == row.Key }); i >= 0 {
+		w.Insert[i] = *row
+	} else {
+		w.Update = append(w.Update, *row)
+	}
 	w.Events = append(w.Events, EventOf(EventMoved, row, item.Actor, st.Now))
 }
 
