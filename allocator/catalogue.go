@@ -182,7 +182,7 @@ func endOf(date Date, of TimeOfDay, zone *time.Location) time.Time {
 }
 
 // Slots lists the day's slots by start and length, with their pools in a fixed order: fewest services first, then by
-// name, then by access.
+// name, then by access. Slots with equal pools share one slice of them.
 func (d Day) Slots(zone *time.Location) []Slot {
 	index := make(map[SlotID]int)
 	var slots []Slot
@@ -202,10 +202,23 @@ func (d Day) Slots(zone *time.Location) []Slot {
 		})
 	}
 	slices.SortFunc(slots, func(a, b Slot) int { return a.ID.Compare(b.ID) })
+	var distinct [][]Pool
 	for i := range slots {
 		slices.SortFunc(slots[i].Pools, comparePools)
+		slots[i].Pools = intern(&distinct, slots[i].Pools)
 	}
 	return slots
+}
+
+// intern gives equal lists of pools one slice: a day has few kinds of slots, and what is worked out of one serves all.
+func intern(distinct *[][]Pool, pools []Pool) []Pool {
+	for _, known := range *distinct {
+		if slices.EqualFunc(known, pools, func(a, b Pool) bool { return comparePools(a, b) == 0 && a.Capacity == b.Capacity }) {
+			return known
+		}
+	}
+	*distinct = append(*distinct, pools)
+	return pools
 }
 
 // Slot finds one slot of the day.

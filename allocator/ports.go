@@ -173,6 +173,7 @@ type PinResult struct {
 	Epoch      int64
 	Generation int64
 	Places     []int32 // where it is pinned: the grant's own places as the inventory has them
+	Revisions  []int64 // of the days, claim by claim, under which these places were granted
 }
 
 // ReseatItem asks for other places for claims of a grant, pinned at once.
@@ -210,6 +211,7 @@ type ReseatResult struct {
 	Epoch      int64
 	Generation int64
 	Places     []int32 // of every claim of the grant
+	Revisions  []int64 // claim by claim, as for a pin
 }
 
 // SettleItem tells of recorded rows of one grant at one site.

@@ -29,7 +29,7 @@ func (s *state) hold(item *allocator.HoldItem) allocator.HoldResult {
 		deadlineMs: s.nowMs + item.LengthMs, lengthMs: item.LengthMs, graceMs: item.GraceMs,
 	}
 	for i, c := range item.Claims {
-		g.claims = append(g.claims, claim{c.Slot, c.Service, places[i]})
+		g.claims = append(g.claims, claim{c.Slot, c.Service, places[i], c.Revision})
 		s.take(c.Slot, places[i], place{owner: g.id, service: c.Service})
 	}
 	s.grants[item.Key] = g
@@ -143,9 +143,18 @@ func (s *state) pin(item *allocator.PinItem) allocator.PinResult {
 		g.state, r.State = allocator.GrantPinned, allocator.GrantPinned
 	}
 	if r.State == allocator.GrantPinned || r.State == allocator.GrantBooked {
-		r.Places = s.view(g).Places
+		r.Places, r.Revisions = s.view(g).Places, g.revisions()
 	}
 	return r
+}
+
+// revisions lists the revisions under which a grant's places were granted.
+func (g *grant) revisions() []int64 {
+	list := make([]int64, len(g.claims))
+	for i, c := range g.claims {
+		list[i] = c.revision
+	}
+	return list
 }
 
 func (s *state) reseat(item *allocator.ReseatItem) allocator.ReseatResult {
@@ -171,7 +180,7 @@ func (s *state) reseat(item *allocator.ReseatItem) allocator.ReseatResult {
 		return r
 	}
 	if g.id != item.ID {
-		g.state, r.State, r.Places = allocator.GrantPinned, allocator.GrantPinned, s.view(g).Places
+		g.state, r.State, r.Places, r.Revisions = allocator.GrantPinned, allocator.GrantPinned, s.view(g).Places, g.revisions()
 		return r
 	}
 	return s.reseatPresent(st, item, g, r)
@@ -190,13 +199,13 @@ func (s *state) reseatAbsent(st *site, item *allocator.ReseatItem, r allocator.R
 		deadlineMs: item.DeadlineMs, graceMs: item.GraceMs, extended: true,
 	}
 	for i, c := range claims {
-		g.claims = append(g.claims, claim{c.Slot, c.Service, places[i]})
+		g.claims = append(g.claims, claim{c.Slot, c.Service, places[i], c.Revision})
 		s.take(c.Slot, places[i], place{owner: g.id, service: c.Service})
 	}
 	s.grants[g.id.Key] = g
 	s.lapsing = append(s.lapsing, appointment{g.enforcedMs(), g.id})
 	s.keep(g.id)
-	r.State, r.Places = allocator.GrantPinned, places
+	r.State, r.Places, r.Revisions = allocator.GrantPinned, places, g.revisions()
 	return r
 }
 
@@ -222,10 +231,10 @@ func (s *state) reseatPresent(st *site, item *allocator.ReseatItem, g *grant, r 
 		return r
 	}
 	for i, c := range item.Claims {
-		g.claims[c.Index].place = places[i]
+		g.claims[c.Index].place, g.claims[c.Index].revision = places[i], c.Revision
 		s.take(c.Slot, places[i], place{owner: g.id, service: c.Service})
 	}
-	g.state, r.State, r.Places = allocator.GrantPinned, allocator.GrantPinned, s.view(g).Places
+	g.state, r.State, r.Places, r.Revisions = allocator.GrantPinned, allocator.GrantPinned, s.view(g).Places, g.revisions()
 	return r
 }
 

@@ -68,9 +68,10 @@ type grant struct {
 }
 
 type claim struct {
-	slot    allocator.SlotID
-	service allocator.ServiceCode
-	place   int32
+	slot     allocator.SlotID
+	service  allocator.ServiceCode
+	place    int32
+	revision int64 // of the day, when the place was granted
 }
 
 func (g *grant) enforcedMs() int64 { return g.deadlineMs + g.graceMs }

@@ -1,0 +1,233 @@
+package allocator
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// leg is one site's part of a hold: a grant with what is needed to confirm it even when the inventory has lost it.
+type leg struct {
+	ID         HoldID
+	Site       SiteID
+	Epoch      int64
+	DeadlineMs int64
+	GraceMs    int64
+	Claims     []legClaim
+}
+
+// legClaim is one claim of a leg. Index is its position in the request.
+type legClaim struct {
+	Index   int
+	Start   Minute
+	Length  int16
+	Date    Date
+	Service ServiceCode
+	Place   int32
+}
+
+func (l *leg) slot(i int) SlotID { return SlotID{l.Site, l.Claims[i].Start, l.Claims[i].Length} }
+
+// ticket is what a hold's token carries.
+type ticket struct{ Legs []leg }
+
+// claims counts the claims of all legs.
+func (t *ticket) claims() (n int) {
+	for i := range t.Legs {
+		n += len(t.Legs[i].Claims)
+	}
+	return n
+}
+
+const (
+	ticketVersion  = 1
+	signatureBytes = 16
+	maxTokenBytes  = 4096
+)
+
+var tokenEncoding = base64.RawURLEncoding.Strict()
+
+// sign writes a ticket as an opaque token: URL-safe, self-contained, and refused when any byte of it differs.
+func (s *Secret) sign(t *ticket) string {
+	b := []byte{ticketVersion, byte(len(t.Legs))}
+	text := func(v string) { b = append(binary.AppendUvarint(b, uint64(len(v))), v...) }
+	for i := range t.Legs {
+		l := &t.Legs[i]
+		b = append(b, l.ID.Bytes()...)
+		text(string(l.Site))
+		b = binary.AppendUvarint(b, uint64(l.Epoch))
+		b = binary.AppendUvarint(b, uint64(l.DeadlineMs))
+		b = binary.AppendUvarint(b, uint64(l.GraceMs))
+		b = append(b, byte(len(l.Claims)))
+		for _, c := range l.Claims {
+			b = append(b, byte(c.Index))
+			b = binary.AppendVarint(b, int64(c.Start))
+			b = binary.AppendUvarint(b, uint64(c.Length))
+			b = binary.AppendVarint(b, int64(c.Date))
+			text(string(c.Service))
+			b = binary.AppendUvarint(b, uint64(c.Place))
+		}
+	}
+	return tokenEncoding.EncodeToString(append(b, mac(s.hold[:], string(b))[:signatureBytes]...))
+}
+
+var errToken = errors.New("not a token of this installation")
+
+// open reads what sign wrote.
+func (s *Secret) open(token string) (*ticket, error) {
+	if len(token) > maxTokenBytes {
+		return nil, errToken
+	}
+	b, err := tokenEncoding.DecodeString(token)
+	if err != nil || len(b) < signatureBytes+2 {
+		return nil, errToken
+	}
+	body, signature := b[:len(b)-signatureBytes], b[len(b)-signatureBytes:]
+	if !hmac.Equal(mac(s.hold[:], string(body))[:signatureBytes], signature) || body[0] != ticketVersion {
+		return nil, errToken
+	}
+	r := &reader{rest: body[2:]}
+	t := &ticket{Legs: make([]leg, body[1])}
+	for i := range t.Legs {
+		r.leg(&t.Legs[i])
+	}
+	if r.bad || len(r.rest) != 0 || len(t.Legs) == 0 {
+		return nil, errToken
+	}
+	return t, nil
+}
+
+// reader takes a signed body apart. A fault makes every later read return zero.
+type reader struct {
+	rest []byte
+	bad  bool
+}
+
+func (r *reader) leg(l *leg) {
+	l.ID, _ = HoldIDFrom(r.take(HoldIDBytes))
+	l.Site = SiteID(r.text())
+	l.Epoch, l.DeadlineMs, l.GraceMs = int64(r.uvarint()), int64(r.uvarint()), int64(r.uvarint())
+	n := r.take(1)
+	if r.bad {
+		return
+	}
+	l.Claims = make([]legClaim, n[0])
+	for i := range l.Claims {
+		index := r.take(1)
+		if r.bad {
+			return
+		}
+		l.Claims[i] = legClaim{
+			Index: int(index[0]), Start: Minute(r.varint()), Length: int16(r.uvarint()), Date: Date(r.varint()),
+			Service: ServiceCode(r.text()), Place: int32(r.uvarint()),
+		}
+	}
+}
+
+func (r *reader) take(n int) []byte {
+	if r.bad || n < 0 || len(r.rest) < n {
+		r.bad = true
+		return nil
+	}
+	out := r.rest[:n]
+	r.rest = r.rest[n:]
+	return out
+}
+
+func (r *reader) text() string { return string(r.take(int(min(r.uvarint(), maxTokenBytes)))) }
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.rest)
+	if r.take(n); n <= 0 {
+		r.bad = true
+		return 0
+	}
+	return v
+}
+
+func (r *reader) varint() int64 {
+	v, n := binary.Varint(r.rest)
+	if r.take(n); n <= 0 {
+		r.bad = true
+		return 0
+	}
+	return v
+}
+
+// sealedPerson is the form in which a person's details are encrypted.
+type sealedPerson struct {
+	NHSNumber   string `json:"nhs,omitempty"`
+	GivenName   string `json:"given,omitempty"`
+	FamilyName  string `json:"family,omitempty"`
+	DateOfBirth string `json:"born,omitempty"`
+	Email       string `json:"email,omitempty"`
+	Phone       string `json:"phone,omitempty"`
+	Landline    string `json:"landline,omitempty"`
+}
+
+// personalKeyID says which key sealed a payload, so that keys can change.
+const personalKeyID = 1
+
+// seal encrypts a person's details with AES-256-GCM, bound to the booking they belong to: key id, nonce, ciphertext.
+func (s *Secret) seal(key BookingKey, p *Person) ([]byte, error) {
+	doc := sealedPerson{
+		NHSNumber: p.NHSNumber, GivenName: p.GivenName, FamilyName: p.FamilyName, Email: p.Email, Phone: p.Phone, Landline: p.Landline,
+	}
+	if p.HasBirth {
+		doc.DateOfBirth = p.DateOfBirth.String()
+	}
+	plain, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("sealing a person's details: %w", err)
+	}
+	gcm, err := s.personalCipher()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]byte, 1+gcm.NonceSize(), 1+gcm.NonceSize()+len(plain)+gcm.Overhead())
+	out[0] = personalKeyID
+	rand.Read(out[1:])
+	return gcm.Seal(out, out[1:], plain, []byte(key.Reference())), nil
+}
+
+// unseal decrypts what seal wrote.
+func (s *Secret) unseal(key BookingKey, sealed []byte) (*Person, error) {
+	gcm, err := s.personalCipher()
+	if err != nil {
+		return nil, err
+	}
+	if len(sealed) < 1+gcm.NonceSize() || sealed[0] != personalKeyID {
+		return nil, errors.New("sealed details are of an unknown key or cut short")
+	}
+	nonce, body := sealed[1:1+gcm.NonceSize()], sealed[1+gcm.NonceSize():]
+	plain, err := gcm.Open(nil, nonce, body, []byte(key.Reference()))
+	if err != nil {
+		return nil, fmt.Errorf("sealed details do not open: %w", err)
+	}
+	var doc sealedPerson
+	if err := json.Unmarshal(plain, &doc); err != nil {
+		return nil, fmt.Errorf("sealed details: %w", err)
+	}
+	p := &Person{
+		NHSNumber: doc.NHSNumber, GivenName: doc.GivenName, FamilyName: doc.FamilyName, Email: doc.Email, Phone: doc.Phone, Landline: doc.Landline,
+	}
+	if doc.DateOfBirth != "" {
+		p.DateOfBirth, err = ParseDate(doc.DateOfBirth)
+		p.HasBirth = err == nil
+	}
+	return p, err
+}
+
+func (s *Secret) personalCipher() (cipher.AEAD, error) {
+	block, err := aes.NewCipher(s.personal[:])
+	if err != nil {
+		return nil, err
+	}
+	return cipher.NewGCM(block)
+}
