@@ -1,0 +1,85 @@
+package observed
+
+import (
+	"context"
+	"time"
+
+	"muster/allocator"
+)
+
+func (l *ledger) Services(ctx context.Context) ([]allocator.Service, error) {
+	c := l.port.begin("Services")
+	services, err := l.next.Services(ctx)
+	c.end(err)
+	return services, err
+}
+
+func (l *ledger) Sites(ctx context.Context, after allocator.SiteID, limit int) ([]allocator.Site, error) {
+	c := l.port.begin("Sites")
+	sites, err := l.next.Sites(ctx, after, limit)
+	c.end(err)
+	return sites, err
+}
+
+func (l *ledger) Site(ctx context.Context, id allocator.SiteID) (allocator.Site, bool, error) {
+	c := l.port.begin("Site")
+	site, ok, err := l.next.Site(ctx, id)
+	c.end(err)
+	return site, ok, err
+}
+
+func (l *ledger) Days(ctx context.Context, after allocator.DayRevision, from allocator.Date, limit int) ([]allocator.Day, error) {
+	c := l.port.begin("Days")
+	days, err := l.next.Days(ctx, after, from, limit)
+	c.end(err)
+	return days, err
+}
+
+func (l *ledger) Day(ctx context.Context, site allocator.SiteID, date allocator.Date) (allocator.Day, error) {
+	c := l.port.begin("Day")
+	day, err := l.next.Day(ctx, site, date)
+	c.end(err)
+	return day, err
+}
+
+func (l *ledger) Bookings(ctx context.Context, keys []allocator.BookingKey) ([]allocator.Booking, error) {
+	c := l.port.beginBatch("Bookings", len(keys))
+	rows, err := l.next.Bookings(ctx, keys)
+	c.end(err)
+	return rows, err
+}
+
+func (l *ledger) Slot(ctx context.Context, slot allocator.SlotID, date allocator.Date) (allocator.Day, []allocator.Booking, error) {
+	c := l.port.begin("Slot")
+	day, rows, err := l.next.Slot(ctx, slot, date)
+	c.end(err)
+	return day, rows, err
+}
+
+func (l *ledger) DayBookings(ctx context.Context, site allocator.SiteID, date allocator.Date) (allocator.Day, []allocator.Booking, error) {
+	c := l.port.begin("DayBookings")
+	day, rows, err := l.next.DayBookings(ctx, site, date)
+	c.end(err)
+	return day, rows, err
+}
+
+func (l *ledger) SiteState(ctx context.Context, site allocator.SiteID, from allocator.Minute, endedSince time.Time) (allocator.SiteLedger, error) {
+	c := l.port.begin("SiteState")
+	state, err := l.next.SiteState(ctx, site, from, endedSince)
+	c.end(err)
+	return state, err
+}
+
+func (l *ledger) Generations(ctx context.Context) (map[allocator.SiteID]int64, error) {
+	c := l.port.begin("Generations")
+	generations, err := l.next.Generations(ctx)
+	c.end(err)
+	return generations, err
+}
+
+func (l *ledger) Changed(ctx context.Context, since time.Time) (allocator.Changed, error) {
+	c := l.port.begin("Changed")
+	changed, err := l.next.Changed(ctx, since)
+	c.end(err)
+	return changed, err
+}
