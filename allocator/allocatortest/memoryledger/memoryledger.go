@@ -1,0 +1,280 @@
+// Package memoryledger is a ledger in memory: the obviously correct model that other ledgers are compared with, and the
+// ledger of the simulator. Every call is one step under one lock; every decision is one of the allocator's Decide
+// functions; nothing depends on the order of a map.
+package memoryledger
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"muster/allocator"
+)
+
+// Ledger is an allocator.Ledger that forgets everything with the process. Callers must not modify what it returns.
+type Ledger struct {
+	now func() time.Time
+
+	mu       sync.Mutex
+	last     time.Time // of the latest transaction
+	secret   []byte
+	epochs   map[int][]allocator.ShardEpoch // history of each shard, the current one last
+	sites    map[allocator.SiteID]allocator.Site
+	zones    map[string]*time.Location
+	services map[allocator.ServiceCode]allocator.Service
+	days     map[allocator.DayID]allocator.Day
+	changed  map[allocator.DayID]time.Time // when a day came to its revision
+	rows     map[allocator.BookingKey]*row
+	bySite   map[allocator.SiteID][]*row // in order of their insertion
+	persons  map[allocator.PersonDose]allocator.BookingKey
+	events   []allocator.Event
+}
+
+// row is a booking and when it came to its present status.
+type row struct {
+	allocator.Booking
+	since time.Time
+}
+
+var _ allocator.Ledger = (*Ledger)(nil)
+
+// New makes an empty ledger that tells time by now.
+func New(now func() time.Time) *Ledger {
+	return &Ledger{
+		now:      now,
+		epochs:   make(map[int][]allocator.ShardEpoch),
+		sites:    make(map[allocator.SiteID]allocator.Site),
+		zones:    make(map[string]*time.Location),
+		services: make(map[allocator.ServiceCode]allocator.Service),
+		days:     make(map[allocator.DayID]allocator.Day),
+		changed:  make(map[allocator.DayID]time.Time),
+		rows:     make(map[allocator.BookingKey]*row),
+		bySite:   make(map[allocator.SiteID][]*row),
+		persons:  make(map[allocator.PersonDose]allocator.BookingKey),
+	}
+}
+
+// enter takes the lock, unless the caller has given up. The caller must leave when err is nil.
+func (l *Ledger) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("%w: %w", allocator.ErrUnavailable, err)
+	}
+	l.mu.Lock()
+	return nil
+}
+
+func (l *Ledger) leave() { l.mu.Unlock() }
+
+// clock is the injected clock in microseconds, which never goes back.
+func (l *Ledger) clock() time.Time {
+	if t := l.now().UTC().Truncate(time.Microsecond); t.After(l.last) {
+		return t
+	}
+	return l.last
+}
+
+// instant is the time of a new transaction: later than that of every earlier one.
+func (l *Ledger) instant() time.Time {
+	t := l.clock()
+	if t.Equal(l.last) {
+		t = t.Add(time.Microsecond)
+	}
+	l.last = t
+	return t
+}
+
+// Check always succeeds.
+func (l *Ledger) Check(ctx context.Context) error {
+	if err := l.enter(ctx); err != nil {
+		return err
+	}
+	l.leave()
+	return nil
+}
+
+// Close does nothing: a closed ledger goes on working, so that a simulated server can open it again.
+func (l *Ledger) Close() error { return nil }
+
+// Now is the injected clock, which is not let go back.
+func (l *Ledger) Now(ctx context.Context) (time.Time, error) {
+	if err := l.enter(ctx); err != nil {
+		return time.Time{}, err
+	}
+	defer l.leave()
+	return l.clock(), nil
+}
+
+// Secret keeps the first candidate.
+func (l *Ledger) Secret(ctx context.Context, candidate []byte) ([]byte, error) {
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	if l.secret == nil {
+		l.secret = slices.Clone(candidate)
+	}
+	return slices.Clone(l.secret), nil
+}
+
+// Epochs lists the current epochs.
+func (l *Ledger) Epochs(ctx context.Context) (map[int]allocator.ShardEpoch, error) {
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	current := make(map[int]allocator.ShardEpoch, len(l.epochs))
+	for shard, history := range l.epochs {
+		current[shard] = history[len(history)-1]
+	}
+	return current, nil
+}
+
+// epoch is a shard's current one; zero where it has none.
+func (l *Ledger) epoch(shard int) allocator.ShardEpoch {
+	history := l.epochs[shard]
+	if len(history) == 0 {
+		return allocator.ShardEpoch{}
+	}
+	return history[len(history)-1]
+}
+
+// OpenEpoch compares and sets.
+func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, identity string) (allocator.ShardEpoch, bool, error) {
+	if err := l.enter(ctx); err != nil {
+		return allocator.ShardEpoch{}, false, err
+	}
+	defer l.leave()
+	present := l.epoch(shard)
+	superseded := slices.ContainsFunc(l.epochs[shard], func(e allocator.ShardEpoch) bool { return e.Identity == identity })
+	if superseded && present.Identity != identity {
+		return present, false, fmt.Errorf("shard %d, incarnation %q: %w", shard, identity, allocator.ErrIdentitySuperseded)
+	}
+	if present.Epoch != expected {
+		return present, false, nil
+	}
+	next := allocator.ShardEpoch{Epoch: expected + 1, Identity: identity}
+	l.epochs[shard] = append(l.epochs[shard], next)
+	return next, true, nil
+}
+
+// PutSite keeps the generation and counts versions.
+func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, _ string) (bool, error) {
+	if err := l.enter(ctx); err != nil {
+		return false, err
+	}
+	defer l.leave()
+	zone, err := time.LoadLocation(site.TimeZone)
+	if err != nil {
+		return false, fmt.Errorf("site %s: %w", site.ID, err)
+	}
+	l.zones[site.TimeZone] = zone
+	old, existed := l.sites[site.ID]
+	site.Generation, site.Version = old.Generation, old.Version
+	site.AddressLines, site.Accessibilities = slices.Clone(site.AddressLines), slices.Clone(site.Accessibilities)
+	if !existed || !sameSite(old, site) {
+		site.Version++
+		l.sites[site.ID] = site
+	}
+	return !existed, nil
+}
+
+func sameSite(a, b allocator.Site) bool {
+	same := slices.Equal(a.AddressLines, b.AddressLines) && slices.Equal(a.Accessibilities, b.Accessibilities)
+	a.AddressLines, a.Accessibilities, b.AddressLines, b.Accessibilities = nil, nil, nil, nil
+	return same && fmt.Sprintf("%#v", a) == fmt.Sprintf("%#v", b)
+}
+
+// PutService counts versions.
+func (l *Ledger) PutService(ctx context.Context, service allocator.Service, _ string) (bool, error) {
+	if err := l.enter(ctx); err != nil {
+		return false, err
+	}
+	defer l.leave()
+	old, existed := l.services[service.Code]
+	if service.Version = old.Version; !existed || service != old {
+		service.Version++
+		l.services[service.Code] = service
+	}
+	return !existed, nil
+}
+
+// Services lists by code.
+func (l *Ledger) Services(ctx context.Context) ([]allocator.Service, error) {
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	return slices.SortedFunc(maps.Values(l.services), func(a, b allocator.Service) int {
+		return strings.Compare(string(a.Code), string(b.Code))
+	}), nil
+}
+
+// Sites pages by id.
+func (l *Ledger) Sites(ctx context.Context, after allocator.SiteID, limit int) ([]allocator.Site, error) {
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	var page []allocator.Site
+	for _, id := range slices.Sorted(maps.Keys(l.sites)) {
+		if id > after && len(page) < limit {
+			page = append(page, l.sites[id])
+		}
+	}
+	return page, nil
+}
+
+// Site reads one.
+func (l *Ledger) Site(ctx context.Context, id allocator.SiteID) (allocator.Site, bool, error) {
+	if err := l.enter(ctx); err != nil {
+		return allocator.Site{}, false, err
+	}
+	defer l.leave()
+	site, ok := l.sites[id]
+	return site, ok, nil
+}
+
+// Generations lists those above 0.
+func (l *Ledger) Generations(ctx context.Context) (map[allocator.SiteID]int64, error) {
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	raised := make(map[allocator.SiteID]int64)
+	for id, site := range l.sites {
+		if site.Generation > 0 {
+			raised[id] = site.Generation
+		}
+	}
+	return raised, nil
+}
+
+// Events pages by position; the cursor is the number of events before it.
+func (l *Ledger) Events(ctx context.Context, after string, limit int) ([]allocator.Event, string, error) {
+	if err := l.enter(ctx); err != nil {
+		return nil, "", err
+	}
+	defer l.leave()
+	from := 0
+	if after != "" {
+		var err error
+		if from, err = strconv.Atoi(after); err != nil || from < 0 || from > len(l.events) {
+			return nil, "", allocator.Refuse(allocator.CodeInvalid, "not a cursor of this ledger")
+		}
+	}
+	page := slices.Clone(l.events[from:min(len(l.events), from+limit)])
+	return page, strconv.Itoa(from + len(page)), nil
+}
+
+// emit appends events, each with its cursor.
+func (l *Ledger) emit(events ...allocator.Event) {
+	for _, e := range events {
+		e.Cursor = strconv.Itoa(len(l.events) + 1)
+		l.events = append(l.events, e)
+	}
+}
