@@ -1,0 +1,183 @@
+package cockroachledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+
+	"github.com/jackc/pgx/v5"
+
+	"muster/allocator"
+)
+
+// PutSite creates or replaces a site's details, never its generation. Equal details change nothing.
+func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, actor string) (created bool, err error) {
+	if _, err := l.zone(site.TimeZone); err != nil {
+		return false, err
+	}
+	details := encodeSite(site)
+	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		version, stored, err := stored(tx.QueryRow(ctx, l.q.SiteForUpdate, string(site.ID)))
+		created = version == 0
+		if err != nil || stored == details {
+			return err
+		}
+		_, err = tx.Exec(ctx, l.q.PutSite, string(site.ID), version+1, site.TimeZone, storable(actor), details)
+		return err
+	})
+	return created, err
+}
+
+// PutService creates or replaces a service. Equal details change nothing.
+func (l *Ledger) PutService(ctx context.Context, service allocator.Service, actor string) (created bool, err error) {
+	details := encodeService(service)
+	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		version, stored, err := stored(tx.QueryRow(ctx, l.q.ServiceForUpdate, string(service.Code)))
+		created = version == 0
+		if err != nil || stored == details {
+			return err
+		}
+		_, err = tx.Exec(ctx, l.q.PutService, string(service.Code), version+1, storable(actor), details)
+		return err
+	})
+	return created, err
+}
+
+// stored reads a document and its version, which is 0 where there is none.
+func stored(row pgx.Row) (version int64, details string, err error) {
+	err = row.Scan(&version, &details)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, "", nil
+	}
+	return version, details, err
+}
+
+// Services lists every service by code.
+func (l *Ledger) Services(ctx context.Context) (services []allocator.Service, err error) {
+	err = l.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, l.q.Services)
+		if err != nil {
+			return err
+		}
+		services, err = pgx.CollectRows(rows, scanService)
+		return err
+	})
+	return services, err
+}
+
+// Sites lists up to limit sites by id, after the given one.
+func (l *Ledger) Sites(ctx context.Context, after allocator.SiteID, limit int) (sites []allocator.Site, err error) {
+	err = l.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, l.q.Sites, string(after), int64(limit))
+		if err != nil {
+			return err
+		}
+		sites, err = pgx.CollectRows(rows, scanSite)
+		return err
+	})
+	return sites, err
+}
+
+// Site reads one.
+func (l *Ledger) Site(ctx context.Context, id allocator.SiteID) (site allocator.Site, ok bool, err error) {
+	err = l.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, l.q.Site, string(id))
+		if err != nil {
+			return err
+		}
+		site, err = pgx.CollectExactlyOneRow(rows, scanSite)
+		ok = err == nil
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	return site, ok, err
+}
+
+// Days lists published days of sites in order of (site, date), after the given pair, from a date on.
+func (l *Ledger) Days(ctx context.Context, after allocator.DayRevision, from allocator.Date, limit int) (days []allocator.Day, err error) {
+	afterDate := int32(after.Date)
+	if after.Site == "" {
+		afterDate = math.MinInt32
+	}
+	err = l.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, l.q.Days, string(after.Site), afterDate, int32(from), int64(limit))
+		if err != nil {
+			return err
+		}
+		days, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (allocator.Day, error) { return scanDay(row) })
+		return err
+	})
+	return days, err
+}
+
+// Day reads one; a day that was never published has revision 0.
+func (l *Ledger) Day(ctx context.Context, site allocator.SiteID, date allocator.Date) (day allocator.Day, err error) {
+	err = l.read(ctx, func(ctx context.Context, conn *pgx.Conn) (err error) {
+		day, err = oneDay(conn.QueryRow(ctx, l.q.Day, string(site), int32(date)), site, date)
+		return err
+	})
+	return day, err
+}
+
+func oneDay(row pgx.Row, site allocator.SiteID, date allocator.Date) (allocator.Day, error) {
+	day, err := scanDay(row)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return allocator.Day{Site: site, Date: date}, nil
+	}
+	return day, err
+}
+
+// Epochs lists the current epoch of each shard that has one.
+func (l *Ledger) Epochs(ctx context.Context) (epochs map[int]allocator.ShardEpoch, err error) {
+	err = l.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		epochs = make(map[int]allocator.ShardEpoch)
+		rows, err := conn.Query(ctx, l.q.Epochs)
+		if err != nil {
+			return err
+		}
+		var shard int
+		var e allocator.ShardEpoch
+		_, err = pgx.ForEachRow(rows, []any{&shard, &e.Epoch, &e.Identity}, func() error {
+			epochs[shard] = e
+			return nil
+		})
+		return err
+	})
+	return epochs, err
+}
+
+// OpenEpoch makes expected+1 the shard's epoch. An incarnation that was replaced never gets one again; the present one
+// may, for a flush that it survived.
+func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, identity string) (present allocator.ShardEpoch, opened bool, err error) {
+	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		present, opened = allocator.ShardEpoch{}, false
+		rows, err := tx.Query(ctx, l.q.EpochHistory, int64(shard))
+		if err != nil {
+			return err
+		}
+		had := make(map[string]bool)
+		var e allocator.ShardEpoch
+		if _, err = pgx.ForEachRow(rows, []any{&e.Epoch, &e.Identity}, func() error {
+			had[e.Identity], present = true, e
+			return nil
+		}); err != nil {
+			return err
+		}
+		switch {
+		case had[identity] && identity != present.Identity:
+			return fmt.Errorf("shard %d, incarnation %q: %w", shard, identity, allocator.ErrIdentitySuperseded)
+		case present.Epoch != expected:
+			return nil
+		}
+		next := allocator.ShardEpoch{Epoch: expected + 1, Identity: identity}
+		if _, err := tx.Exec(ctx, l.q.OpenEpoch, int64(shard), next.Epoch, identity); err != nil {
+			return err
+		}
+		present, opened = next, true
+		return nil
+	})
+	return present, opened && err == nil, err
+}
