@@ -20,7 +20,8 @@ type directory struct {
 	zones    map[string]*time.Location
 	points   *pointIndex // rebuilt when sites come or move
 	nearest  Nearest
-	fed      map[int]time.Time // per shard: when its changes were last read
+	fed      map[int]time.Time    // per shard: when its changes were last read
+	asked    map[string]time.Time // when the ledger was last asked about something unknown
 }
 
 // pointIndex finds sites by distance.
@@ -31,11 +32,13 @@ type pointIndex struct {
 
 // siteEntry is one site.
 type siteEntry struct {
-	mu    sync.RWMutex
-	site  Site
-	zone  *time.Location
-	days  map[Date]*dayEntry
-	usage map[slotKey]Counts // of slots that have any claim
+	mu         sync.RWMutex
+	site       Site
+	zone       *time.Location
+	days       map[Date]*dayEntry
+	usage      map[slotKey]Counts // of slots that have any claim
+	trusted    bool               // usage was read from a built inventory
+	generation int64              // at which the inventory was then
 }
 
 // slotKey is a slot within a site.
@@ -61,7 +64,7 @@ type boundsKey struct {
 func newDirectory(nearest Nearest) *directory {
 	return &directory{
 		sites: make(map[SiteID]*siteEntry), services: make(map[ServiceCode]Service), zones: make(map[string]*time.Location),
-		nearest: nearest, fed: make(map[int]time.Time),
+		nearest: nearest, fed: make(map[int]time.Time), asked: make(map[string]time.Time),
 	}
 }
 
@@ -240,16 +243,6 @@ func (e *siteEntry) setUsage(id SlotID, counts Counts) {
 		e.usage[key] = counts
 	}
 	if day := e.days[DateOf(id.Start.Time().In(e.zone))]; day != nil {
-		day.free = nil
-	}
-}
-
-// clearUsage forgets all claims, before they are read afresh.
-func (e *siteEntry) clearUsage() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	clear(e.usage)
-	for _, day := range e.days {
 		day.free = nil
 	}
 }

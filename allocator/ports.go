@@ -296,7 +296,8 @@ type PlaceState struct {
 	Booked  bool // otherwise held or pinned
 }
 
-// PlaceFix corrects one place. Was is compared by owner and booked; a nil side means free. Where a hold or pin gives way,
+// PlaceFix corrects one place. Was is compared by owner and booked; a nil side means free. Nothing is done where Now names a
+// grant, or a place of one, that is marked as ended: it ended after the caller read the ledger. Where a hold or pin gives way,
 // its whole grant goes, without a mark: it counts as lost. FreeGrant frees the whole grant of Was and marks it ended.
 type PlaceFix struct {
 	Slot      SlotID

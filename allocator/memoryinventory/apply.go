@@ -261,6 +261,12 @@ func (s *state) repair(st *site, fix *allocator.PlaceFix) bool {
 	if (p == nil) != (fix.Was == nil) || p != nil && (p.owner != fix.Was.Owner || p.booked != fix.Was.Booked) {
 		return false
 	}
+	if fix.Now != nil {
+		row := allocator.Placed{Slot: fix.Slot, Place: fix.Place, Service: fix.Now.Service}
+		if g := s.exact(fix.Now.Owner); g != nil && (g.state == allocator.GrantEnded || g.lost(row)) {
+			return false // it ended after the caller read the ledger
+		}
+	}
 	switch {
 	case fix.FreeGrant && fix.Was != nil:
 		s.end(fix.Was.Owner, fix.Slot.Site, fix.Reason)

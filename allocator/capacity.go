@@ -1,0 +1,478 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const cataloguePage = 2000
+
+// readCatalogue reads sites, services and days, and returns the instant of the ledger's clock from which changes count.
+func (a *Allocator) readCatalogue(ctx context.Context) (since time.Time, err error) {
+	if since, err = a.ledger.Now(ctx); err != nil {
+		return since, err
+	}
+	if err := a.readSites(ctx); err != nil {
+		return since, err
+	}
+	return since, a.readDays(ctx)
+}
+
+func (a *Allocator) readSites(ctx context.Context) error {
+	services, err := a.ledger.Services(ctx)
+	if err != nil {
+		return err
+	}
+	a.directory.putServices(services...)
+	for after := SiteID(""); ; {
+		sites, err := a.ledger.Sites(ctx, after, cataloguePage)
+		if err != nil {
+			return err
+		}
+		if err := a.directory.putSites(sites...); err != nil {
+			return err
+		}
+		if len(sites) < cataloguePage {
+			return nil
+		}
+		after = sites[len(sites)-1].ID
+	}
+}
+
+// readDays reads every day from yesterday on.
+func (a *Allocator) readDays(ctx context.Context) error {
+	from := DateOf(a.clock.Now().UTC()) - 2
+	for after := (DayRevision{}); ; {
+		days, err := a.ledger.Days(ctx, after, from, cataloguePage)
+		if err != nil {
+			return err
+		}
+		for _, day := range days {
+			if entry := a.directory.site(day.Site); entry != nil {
+				entry.putDay(day)
+			}
+		}
+		if len(days) < cataloguePage {
+			return nil
+		}
+		last := days[len(days)-1]
+		after = DayRevision{Site: last.Site, Date: last.Date}
+	}
+}
+
+const (
+	refreshEvery = 2 * time.Second
+	// openTransactions is how far a look at what changed reaches back, for transactions that were still open then.
+	openTransactions = 15 * time.Second
+	sitesEvery       = 20 * time.Second
+)
+
+// refresh learns what other servers and imports changed in the ledger.
+func (a *Allocator) refresh(ctx context.Context, since time.Time) {
+	var sitesRead time.Time
+	every(ctx, refreshEvery, func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		changed, err := a.ledger.Changed(ctx, since.Add(-openTransactions))
+		if now := a.clock.Now(); err == nil && now.Sub(sitesRead) > sitesEvery {
+			if err = a.readSites(ctx); err == nil {
+				sitesRead = now
+				a.forgetPast(now)
+			}
+		}
+		if err == nil {
+			err = a.changedDays(ctx, changed.Days)
+		}
+		if err != nil {
+			if ctx.Err() == nil {
+				a.log.Info("changes of the ledger not read", "error", err)
+			}
+			return
+		}
+		for _, site := range changed.Ended {
+			a.dirty.add(site)
+		}
+		since = changed.Now
+	})
+}
+
+// forgetPast drops days that can be neither shown nor booked any more.
+func (a *Allocator) forgetPast(now time.Time) {
+	for _, id := range a.directory.allSites() {
+		if entry := a.directory.site(id); entry != nil {
+			entry.forgetBefore(DateOf(now.UTC()) - 3)
+		}
+	}
+}
+
+// knownSite finds a site, asking the ledger for one that is not known here yet.
+func (a *Allocator) knownSite(ctx context.Context, id SiteID) (*siteEntry, error) {
+	if entry := a.directory.site(id); entry != nil {
+		return entry, nil
+	}
+	if !id.Valid() || !a.directory.mayAsk("site "+string(id), a.clock.Now()) {
+		return nil, Refuse(CodeSiteUnknown, "no such site")
+	}
+	site, ok, err := a.ledger.Site(ctx, id)
+	if err != nil {
+		return nil, ledgerError(err)
+	}
+	if !ok {
+		return nil, Refuse(CodeSiteUnknown, "no such site")
+	}
+	if err := a.directory.putSites(site); err != nil {
+		return nil, err
+	}
+	return a.directory.site(id), nil
+}
+
+// knownService finds a service, asking the ledger for one that is not known here yet.
+func (a *Allocator) knownService(ctx context.Context, code ServiceCode) (Service, error) {
+	if s, ok := a.directory.service(code); ok {
+		return s, nil
+	}
+	if code.Valid() && a.directory.mayAsk("service "+string(code), a.clock.Now()) {
+		services, err := a.ledger.Services(ctx)
+		if err != nil {
+			return Service{}, ledgerError(err)
+		}
+		a.directory.putServices(services...)
+		if s, ok := a.directory.service(code); ok {
+			return s, nil
+		}
+	}
+	return Service{}, Refuse(CodeServiceUnknown, "no such service")
+}
+
+// catchUp reads a day from the ledger. Where the inventory is known to be behind it, the inventory is told; inventory 0
+// means that nothing is known of it.
+func (a *Allocator) catchUp(ctx context.Context, entry *siteEntry, date Date, inventory int64) error {
+	site := entry.id()
+	if inventory == 0 && entry.revision(date) == 0 && !a.directory.mayAsk(fmt.Sprint("day ", site, " ", date), a.clock.Now()) {
+		return nil
+	}
+	day, err := a.ledger.Day(ctx, site, date)
+	if err != nil {
+		return err
+	}
+	if day.Revision > 0 {
+		entry.putDay(day)
+	}
+	if day.Revision > inventory {
+		return a.applyDay(ctx, site, date, day.Revision)
+	}
+	return nil
+}
+
+// applyDay tells the inventory of a revision.
+func (a *Allocator) applyDay(ctx context.Context, site SiteID, date Date, revision int64) error {
+	shard := a.Shard(site)
+	_, err := onShard(ctx, a.epochs, shard, func(epoch int64) (ApplyOutcome, error) {
+		return a.inventory.Apply(ctx, shard, epoch, site, date, revision)
+	})
+	return err
+}
+
+// PutSite creates or replaces a site's details; created tells which. Without a location the postcode places it.
+func (a *Allocator) PutSite(ctx context.Context, site Site, caller Caller) (Site, bool, error) {
+	if err := a.completeSite(&site); err != nil {
+		return site, false, err
+	}
+	created, err := a.ledger.PutSite(ctx, site, caller.actor())
+	if err != nil {
+		return site, false, ledgerError(err)
+	}
+	stored, ok, err := a.ledger.Site(ctx, site.ID)
+	if err != nil || !ok {
+		return site, created, ledgerError(errors.Join(err, ErrUnavailable))
+	}
+	return stored, created, a.directory.putSites(stored)
+}
+
+// completeSite fills in defaults and reports every fault.
+func (a *Allocator) completeSite(site *Site) error {
+	var faults []Fault
+	fault := func(pointer, detail string) { faults = append(faults, Fault{pointer, detail}) }
+	if !site.ID.Valid() {
+		fault("/siteId", "must be 1 to 64 letters, digits, '-', '_' or '.'")
+	}
+	if site.Name == "" || len(site.Name) > MaxNameBytes {
+		fault("/name", "must have 1 to 200 bytes")
+	}
+	if site.TimeZone == "" {
+		site.TimeZone = "Europe/London"
+	}
+	if _, err := a.directory.zone(site.TimeZone); err != nil {
+		fault("/timeZone", "is not an IANA time zone")
+	}
+	if site.Postcode != "" {
+		canonical, lat, lon, _, ok := a.postcodes.Locate(site.Postcode)
+		switch {
+		case ok && site.Lat == 0 && site.Lon == 0:
+			site.Postcode, site.Lat, site.Lon = canonical, lat, lon
+		case ok:
+			site.Postcode = canonical
+		case site.Lat == 0 && site.Lon == 0:
+			fault("/address/postcode", "is not known, so it cannot place the site: give a location")
+		}
+	} else if site.Lat == 0 && site.Lon == 0 {
+		fault("/location", "is needed where there is no postcode")
+	}
+	if !(site.Lat >= -90 && site.Lat <= 90) || !(site.Lon >= -180 && site.Lon <= 180) {
+		fault("/location", "must be degrees, −90 to 90 and −180 to 180")
+	}
+	if len(faults) > 0 {
+		return &Error{Code: CodeInvalid, Detail: "the site is not valid", Faults: faults}
+	}
+	return nil
+}
+
+// Site reads a site's details.
+func (a *Allocator) Site(ctx context.Context, id SiteID) (Site, error) {
+	entry, err := a.knownSite(ctx, id)
+	if err != nil {
+		return Site{}, err
+	}
+	return entry.details(), nil
+}
+
+// PutService creates or replaces a service; zero fields get their defaults.
+func (a *Allocator) PutService(ctx context.Context, s Service, caller Caller) (Service, bool, error) {
+	d := DefaultService(s.Code)
+	if s.Name == "" {
+		s.Name = d.Name
+	}
+	if s.Programme == "" {
+		s.Programme = d.Programme
+	}
+	if s.Dose == 0 {
+		s.Dose = d.Dose
+	}
+	if s.WindowDays == 0 {
+		s.WindowDays = d.WindowDays
+	}
+	if faults := s.validate(); len(faults) > 0 {
+		return s, false, &Error{Code: CodeInvalid, Detail: "the service is not valid", Faults: faults}
+	}
+	created, err := a.ledger.PutService(ctx, s, caller.actor())
+	if err != nil {
+		return s, false, ledgerError(err)
+	}
+	services, err := a.ledger.Services(ctx)
+	if err != nil {
+		return s, created, ledgerError(err)
+	}
+	a.directory.putServices(services...)
+	s, _ = a.directory.service(s.Code)
+	return s, created, nil
+}
+
+func (s *Service) validate() (faults []Fault) {
+	check := func(ok bool, pointer, detail string) {
+		if !ok {
+			faults = append(faults, Fault{pointer, detail})
+		}
+	}
+	check(s.Code.Valid(), "/service", "must be 1 to 40 letters, digits or : _ + . -")
+	check(len(s.Name) <= MaxNameBytes && len(s.Programme) <= MaxNameBytes, "/name", "is too long")
+	check(s.Dose >= 1 && s.Dose <= 99, "/dose", "must be 1 to 99")
+	check(s.WindowDays >= 1 && s.WindowDays <= MaxHorizonDays, "/windowDays", "must be 1 to 366")
+	check(s.MinLeadHours >= 0 && s.MinLeadHours <= 24*MaxHorizonDays, "/minLeadHours", "must be 0 or more")
+	check(s.FirstDate == 0 || s.LastDate == 0 || s.FirstDate <= s.LastDate, "/lastDate", "is before firstDate")
+	check(s.Eligibility.MinAge >= 0 && s.Eligibility.MaxAge >= 0 && s.Eligibility.MinAge <= 150 && s.Eligibility.MaxAge <= 150 &&
+		(s.Eligibility.MaxAge == 0 || s.Eligibility.MinAge <= s.Eligibility.MaxAge), "/eligibility", "must be ages, the lower one first")
+	return faults
+}
+
+// Services lists the services on offer by code.
+func (a *Allocator) Services(context.Context) ([]Service, error) {
+	return a.directory.allServices(), nil
+}
+
+// Day reads a day's document as the ledger has it.
+func (a *Allocator) Day(ctx context.Context, site SiteID, date Date) (Day, error) {
+	if _, err := a.knownSite(ctx, site); err != nil {
+		return Day{}, err
+	}
+	day, err := a.ledger.Day(ctx, site, date)
+	return day, ledgerError(err)
+}
+
+// PublishDay changes the capacity of a site's day, or tells what the change would do (step 10).
+func (a *Allocator) PublishDay(ctx context.Context, r PublishRequest) (PublishReply, error) {
+	replies, errs := a.PublishMany(ctx, []PublishRequest{r})
+	if errs[0] != nil {
+		return replies[0], errs[0]
+	}
+	replies[0].HeldAffected = a.heldAffected(ctx, &r)
+	return replies[0], nil
+}
+
+// PublishMany changes many days, in order, each for itself; one reply or error each.
+func (a *Allocator) PublishMany(ctx context.Context, requests []PublishRequest) ([]PublishReply, []error) {
+	replies, errs := make([]PublishReply, len(requests)), make([]error, len(requests))
+	var changes []DayChange
+	var indexes []int
+	for i := range requests {
+		change, err := a.change(ctx, &requests[i])
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		changes = append(changes, change)
+		indexes = append(indexes, i)
+	}
+	if len(changes) == 0 {
+		return replies, errs
+	}
+	results, err := untilDefinite(ctx, a, func(ctx context.Context) ([]PublishResult, error) { return a.ledger.Publish(ctx, changes) })
+	for n, i := range indexes {
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		replies[i], errs[i] = a.published(ctx, &requests[i], &changes[n], &results[n])
+	}
+	return replies, errs
+}
+
+// change checks a request and makes the ledger's change of it.
+func (a *Allocator) change(ctx context.Context, r *PublishRequest) (DayChange, error) {
+	entry, err := a.knownSite(ctx, r.Site)
+	if err != nil {
+		return DayChange{}, err
+	}
+	today := DateOf(a.clock.Now().In(entry.zone))
+	r.Day.Site, r.Day.Date = r.Site, r.Date
+	faults := r.Day.Validate(entry.zone)
+	if r.Date < today || r.Date > today+MaxHorizonDays {
+		faults = append(faults, Fault{"/date", fmt.Sprintf("must be from %s to %s", today, today+MaxHorizonDays)})
+	}
+	if len(faults) > 0 {
+		return DayChange{}, &Error{Code: CodeInvalid, Detail: "the day is not valid", Faults: faults}
+	}
+	return DayChange{
+		Day: r.Day, Zone: entry.zone, IfMatch: r.IfMatch, DryRun: r.DryRun, Cancel: r.Cancel, Actor: r.Caller.actor(), Services: a.createServices,
+	}, nil
+}
+
+// published takes over a change that the ledger decided.
+func (a *Allocator) published(ctx context.Context, r *PublishRequest, change *DayChange, result *PublishResult) (PublishReply, error) {
+	reply := PublishReply{
+		Revision: result.Revision, Added: result.Added, Removed: result.Removed, Supported: result.Supported,
+		NewlyUnsupported: references(result.NewlyUnsupported), NewlySupported: references(result.NewlySupported), Cancelled: references(result.Cancelled),
+	}
+	switch result.Outcome {
+	case PublishMismatch:
+		return reply, Refuse(CodeRevisionMismatch, "the day has revision %d", result.Revision)
+	case PublishSiteUnknown:
+		return reply, Refuse(CodeSiteUnknown, "no such site")
+	case PublishServices:
+		e := &Error{Code: CodeInvalid, Detail: "a session names an unknown service"}
+		for i, s := range r.Day.Sessions {
+			for j, code := range s.Services {
+				for _, unknown := range result.Unknown {
+					if code == unknown {
+						e.Faults = append(e.Faults, Fault{fmt.Sprintf("/sessions/%d/services/%d", i, j), "is not a known service"})
+					}
+				}
+			}
+		}
+		return reply, e
+	}
+	if r.DryRun {
+		return reply, nil
+	}
+	for i := range result.Cancelled {
+		a.freeRow(&result.Cancelled[i])
+	}
+	if a.createServices && a.namesNewService(&r.Day) {
+		if services, err := a.ledger.Services(ctx); err == nil {
+			a.directory.putServices(services...)
+		}
+	}
+	entry := a.directory.site(r.Site)
+	day := change.Day
+	if day.Revision = result.Revision; day.Revision > 0 {
+		entry.putDay(day)
+	}
+	if result.Revision != result.Previous.Revision {
+		if err := a.applyDay(ctx, r.Site, r.Date, result.Revision); err != nil {
+			// The ledger has it: holds that meet the older revision bring the inventory up, and so does reconciliation.
+			a.dirty.add(r.Site)
+		}
+	}
+	return reply, nil
+}
+
+// namesNewService says whether a session names a service that the directory has not seen.
+func (a *Allocator) namesNewService(day *Day) bool {
+	for _, s := range day.Sessions {
+		for _, code := range s.Services {
+			if _, ok := a.directory.service(code); !ok {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func references(rows []Booking) []string {
+	list := make([]string, len(rows))
+	for i := range rows {
+		list[i] = rows[i].Key.Reference()
+	}
+	return list
+}
+
+// heldAffected counts the holds that the new document leaves without a seat: bookings before holds. It is an estimate for
+// the publisher, made from the inventory; 0 where that cannot be read.
+func (a *Allocator) heldAffected(ctx context.Context, r *PublishRequest) int {
+	ctx, cancel := context.WithTimeout(ctx, a.limits.HoldDeadline)
+	defer cancel()
+	shard, entry := a.Shard(r.Site), a.directory.site(r.Site)
+	view, err := onShard(ctx, a.epochs, shard, func(epoch int64) (SiteInventory, error) {
+		return a.inventory.ReadSite(ctx, shard, epoch, r.Site)
+	})
+	if err != nil || entry == nil {
+		return 0
+	}
+	slots := slotsByID(&r.Day, entry.zone)
+	booked, held := make(map[SlotID][]ServiceCode), make(map[SlotID][]ServiceCode)
+	for _, p := range view.Places {
+		if DateOf(p.Slot.Start.Time().In(entry.zone)) != r.Date {
+			continue
+		}
+		if p.Booked {
+			booked[p.Slot] = append(booked[p.Slot], p.Service)
+		} else {
+			held[p.Slot] = append(held[p.Slot], p.Service)
+		}
+	}
+	affected := 0
+	for id, services := range held {
+		for i, ok := range Seat(slots[id].Pools, append(booked[id], services...)) {
+			if i >= len(booked[id]) && !ok {
+				affected++
+			}
+		}
+	}
+	return affected
+}
+
+// Events lists the outbox in order, after a cursor.
+func (a *Allocator) Events(ctx context.Context, after string, limit int) ([]Event, string, error) {
+	events, next, err := a.ledger.Events(ctx, after, limit)
+	return events, next, ledgerError(err)
+}
+
+// Locate places a postcode.
+func (a *Allocator) Locate(postcode string) (canonical string, lat, lon float64, precision string, err error) {
+	canonical, lat, lon, precision, ok := a.postcodes.Locate(postcode)
+	if !ok {
+		return "", 0, 0, "", Refuse(CodePostcodeUnknown, "no such postcode")
+	}
+	return canonical, lat, lon, precision, nil
+}

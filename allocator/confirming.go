@@ -1,0 +1,524 @@
+package allocator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// confirmation is one confirm under way: steps 2 to 5 of the protocol.
+//
+//	pin      every part stops expiring; a lost one is seated anew; one past its time leads to a refusal
+//	record   one transaction for all claims; its commit is the commit point
+//	settle   the inventory learns, in its own time
+//
+// A refusal commits a void row for every claim before anyone is told, so that no late record can still book. Until an
+// answer is definite nothing is said but OUTCOME_UNKNOWN: the pin stays, and the same request yields the truth.
+type confirmation struct {
+	a      *Allocator
+	ticket *ticket
+	legs   []confirmLeg
+	rows   []Booking // leg by leg, claim by claim
+	owners []int     // rows[i] belongs to legs[owners[i]]
+	caller Caller
+	moved  BookingKey // the booking to be replaced
+}
+
+// confirmLeg is one site's part of a confirm, as it stands after the pin.
+type confirmLeg struct {
+	*leg
+	shard    int
+	first    int // of its rows
+	entry    *siteEntry
+	evidence Evidence
+	lost     bool
+}
+
+// Confirm records a hold as bookings. Repeating it with the same people gives the same answer, whatever happened between.
+func (a *Allocator) Confirm(ctx context.Context, r ConfirmRequest) ([]BookingView, error) {
+	t, err := a.parse(r.Token)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.limits.ConfirmDeadline)
+	defer cancel()
+	c := &confirmation{a: a, ticket: t, caller: r.Caller}
+	if err := c.prepare(ctx, r.People); err != nil {
+		return nil, err
+	}
+	if r.Replaces != nil {
+		if err := c.replace(ctx, r.Replaces); err != nil {
+			return nil, err
+		}
+	}
+	return c.run(ctx)
+}
+
+// prepare writes the rows, and checks all that can be checked without touching anything: a refusal here leaves the hold
+// as it is, to be confirmed with better data.
+func (c *confirmation) prepare(ctx context.Context, people []Person) error {
+	n := c.ticket.claims()
+	if len(people) != 1 && len(people) != n {
+		return &Error{Code: CodeInvalid, Detail: "one person per claim, or one for all", Faults: []Fault{{"/people", fmt.Sprintf("has %d entries for %d claims", len(people), n)}}}
+	}
+	seen := make(map[PersonDose]bool)
+	for i := range c.ticket.Legs {
+		l := &c.ticket.Legs[i]
+		entry, err := c.a.knownSite(ctx, l.Site)
+		if err != nil {
+			return err
+		}
+		shard := c.a.Shard(l.Site)
+		c.legs = append(c.legs, confirmLeg{leg: l, shard: shard, first: len(c.rows), entry: entry, evidence: Evidence{Site: l.Site, Shard: shard}})
+		for j := range l.Claims {
+			who := l.Claims[j].Index
+			if len(people) == 1 {
+				who = 0
+			}
+			if who >= len(people) {
+				return Refuse(CodeHoldUnknown, "no such hold")
+			}
+			row, err := c.row(ctx, l, j, &people[who], who)
+			if err != nil {
+				return err
+			}
+			if p, ok := row.PersonDose(); ok && seen[p] {
+				return Refuse(CodeAlreadyBooked, "one person cannot have two bookings of the same programme and dose")
+			} else if ok {
+				seen[p] = true
+			}
+			c.rows = append(c.rows, row)
+			c.owners = append(c.owners, i)
+		}
+	}
+	return nil
+}
+
+// row writes a claim's row for a person.
+func (c *confirmation) row(ctx context.Context, l *leg, j int, p *Person, who int) (Booking, error) {
+	claim := l.Claims[j]
+	service, err := c.a.knownService(ctx, claim.Service)
+	if err != nil {
+		return Booking{}, err
+	}
+	row := Booking{
+		Key: c.a.secret.Booking(l.ID.Key, j), Hold: l.ID, Slot: l.slot(j), Date: claim.Date, Place: claim.Place,
+		Service: claim.Service, Programme: service.Programme, Dose: service.Dose, OnePerson: service.OnePerPerson,
+	}
+	person := *p
+	if person.NHSNumber != "" || !c.caller.Staff {
+		number, ok := ValidNHSNumber(person.NHSNumber)
+		if !ok {
+			return row, &Error{Code: CodeNHSNumberInvalid, Detail: "not a valid NHS number", Faults: []Fault{{fmt.Sprintf("/people/%d/nhsNumber", who), "fails the check digit (modulus 11)"}}}
+		}
+		person.NHSNumber = number
+		row.Person = c.a.secret.Person(number)
+	}
+	if e := service.Eligibility; e != (Eligibility{}) {
+		if !person.HasBirth && !c.caller.Staff {
+			return row, &Error{Code: CodeInvalid, Detail: "the service depends on age", Faults: []Fault{{fmt.Sprintf("/people/%d/dateOfBirth", who), "is needed"}}}
+		}
+		if person.HasBirth && !e.Allows(person.DateOfBirth, claim.Date) {
+			return row, &Error{Code: CodeNotEligible, Detail: fmt.Sprintf("%s is not offered to this age", claim.Service), Faults: []Fault{{fmt.Sprintf("/people/%d/dateOfBirth", who), "is outside the service's ages"}}}
+		}
+	}
+	row.Sealed, err = c.a.secret.seal(row.Key, &person)
+	return row, err
+}
+
+// replace finds the booking that is to be moved. That it is live is for the recording transaction to see.
+func (c *confirmation) replace(ctx context.Context, access *BookingAccess) error {
+	old, _, err := c.a.openBooking(ctx, access)
+	if err != nil {
+		return err
+	}
+	if old.Person != (PersonKey{}) && !slices.ContainsFunc(c.rows, func(b Booking) bool { return b.Person == old.Person }) {
+		return &Error{Code: CodeInvalid, Detail: "a booking can only be moved for the same person", Faults: []Fault{{"/replaces", "is another person's booking"}}}
+	}
+	c.moved = old.Key
+	return nil
+}
+
+func (c *confirmation) run(ctx context.Context) ([]BookingView, error) {
+	for i := range c.legs {
+		if code, err := c.pin(ctx, &c.legs[i]); err != nil {
+			return nil, err
+		} else if code != "" {
+			return c.refuse(ctx, code, -1)
+		}
+	}
+	for try := 0; ; try++ {
+		result, err := c.record(ctx)
+		if err != nil {
+			return nil, err
+		}
+		switch result.Outcome {
+		case Recorded, RecordedEver:
+			return c.succeed(ctx, result)
+		case RecordVoid:
+			c.release(result.Reason)
+			return nil, c.refusal(result.Reason, -1)
+		case RecordForeign:
+			return nil, Refuse(CodeIdempotencyMismatch, "the hold was confirmed for another person")
+		case RecordPerson:
+			return c.refuse(ctx, CodeAlreadyBooked, result.Claim)
+		case RecordReplace:
+			return c.refuse(ctx, CodeBookingEnded, -1)
+		case RecordUnseated:
+			if c.legs[c.owners[result.Claim]].lost {
+				return c.refuse(ctx, CodeHoldLost, result.Claim)
+			}
+			return c.refuse(ctx, CodeHoldRevoked, result.Claim)
+		case RecordTaken:
+			c.a.observer.Count("place_taken")
+			code := CodeSlotFull
+			if try < c.a.limits.Reseats {
+				if code, err = c.reseat(ctx, result.Claim, result.Taken); err != nil {
+					return nil, err
+				}
+			}
+			if code != "" {
+				return c.refuse(ctx, code, result.Claim)
+			}
+		default:
+			return nil, fmt.Errorf("record outcome %d makes no sense", result.Outcome)
+		}
+	}
+}
+
+// pin pins one leg. A code means that the confirm must be refused for that reason.
+func (c *confirmation) pin(ctx context.Context, l *confirmLeg) (Code, error) {
+	pinCtx, cancel := context.WithTimeout(ctx, c.a.limits.HoldDeadline)
+	defer cancel()
+	item := PinItem{ID: l.ID, Site: l.Site, DeadlineMs: l.DeadlineMs, GraceMs: l.GraceMs}
+	for range retries {
+		r, err := c.a.pins[l.shard].submit(pinCtx, item)
+		if err == nil && (r.NotBuilt || r.Building) {
+			if err = c.a.awaitOrBuild(pinCtx, l.Site, r.Building); err == nil {
+				continue
+			}
+		}
+		if errors.Is(err, error(errNotStarted)) {
+			return "", errNotStarted
+		}
+		if err != nil {
+			return c.withoutInventory(ctx, l, err)
+		}
+		switch {
+		case r.State == GrantPinned || r.State == GrantBooked:
+			return "", c.pinned(l, r.ID, r.Epoch, r.Generation, r.Places, r.Revisions)
+		case r.State == GrantAbsent && r.InTime:
+			l.lost = true
+			c.a.observer.Count("hold_lost")
+			return c.reseatLost(ctx, l)
+		case r.State == GrantReleased:
+			return CodeHoldReleased, nil
+		case r.State == GrantEnded && r.Reason != "":
+			return r.Reason, nil
+		default:
+			return CodeHoldExpired, nil
+		}
+	}
+	return c.withoutInventory(ctx, l, fmt.Errorf("site %s keeps being rebuilt: %w", l.Site, ErrUnavailable))
+}
+
+// withoutInventory lets a valid token confirm straight into the ledger, which checks it by seating (step 9). The ledger's
+// clock judges the deadline.
+func (c *confirmation) withoutInventory(ctx context.Context, l *confirmLeg, cause error) (Code, error) {
+	c.a.observer.Count("confirm_without_inventory")
+	c.a.log.Info("confirming without the inventory", "site", l.Site, "hold", l.ID, "cause", cause)
+	now, err := c.a.ledger.Now(ctx)
+	if err != nil {
+		return "", ledgerError(err)
+	}
+	if now.UnixMilli() >= l.DeadlineMs+l.GraceMs {
+		return CodeHoldExpired, nil
+	}
+	l.evidence.Pinned = false
+	return "", nil
+}
+
+// pinned takes over what the inventory said of a leg.
+func (c *confirmation) pinned(l *confirmLeg, id HoldID, epoch, generation int64, places []int32, revisions []int64) error {
+	if len(places) != len(l.Claims) || len(revisions) != len(l.Claims) {
+		// A mark without a record: the request was recorded earlier, and the ledger's own rows answer.
+		l.evidence.Pinned = false
+		return nil
+	}
+	l.evidence.Pinned, l.evidence.Epoch, l.evidence.Generation = true, epoch, generation
+	l.evidence.Revisions = make(map[Date]int64)
+	for j := range l.Claims {
+		date := l.Claims[j].Date
+		if known, ok := l.evidence.Revisions[date]; ok && known != revisions[j] {
+			l.evidence.Revisions[date] = 0 // two revisions at once prove nothing
+		} else if !ok {
+			l.evidence.Revisions[date] = revisions[j]
+		}
+		c.rows[l.first+j].Place, c.rows[l.first+j].Hold = places[j], id
+	}
+	return nil
+}
+
+// reseatLost pins places for a grant that the inventory lost: its own where they are free.
+func (c *confirmation) reseatLost(ctx context.Context, l *confirmLeg) (Code, error) {
+	all := make([]int, len(l.Claims))
+	for j := range all {
+		all[j] = j
+	}
+	return c.reseatIn(ctx, l, all, HoldID{})
+}
+
+// reseat finds another place for a claim whose place the ledger knows to be another's. That the inventory did not know
+// means that it has drifted: the site is reconciled soon.
+func (c *confirmation) reseat(ctx context.Context, claim int, taken HoldID) (Code, error) {
+	l := &c.legs[c.owners[claim]]
+	c.a.dirty.add(l.Site)
+	c.a.observer.Count("reseat")
+	if !l.evidence.Pinned {
+		return c.reseatInLedger(ctx, claim)
+	}
+	return c.reseatIn(ctx, l, []int{claim - l.first}, taken)
+}
+
+// reseatIn asks the inventory for other places for some claims of a leg.
+func (c *confirmation) reseatIn(ctx context.Context, l *confirmLeg, claims []int, taken HoldID) (Code, error) {
+	fullCode := CodeSlotFull
+	if l.lost {
+		fullCode = CodeHoldLost
+	}
+	for range retries {
+		if err := c.a.reap(ctx, l.shard); err != nil {
+			return c.withoutInventory(ctx, l, err)
+		}
+		item := ReseatItem{ID: c.rows[l.first].Hold, Site: l.Site, DeadlineMs: l.DeadlineMs, GraceMs: l.GraceMs, Total: len(l.Claims)}
+		for _, j := range claims {
+			item.Claims = append(item.Claims, c.reseatClaim(l, j, taken))
+		}
+		r, err := onShard(ctx, c.a.epochs, l.shard, func(epoch int64) (ReseatResult, error) {
+			return c.a.inventory.Reseat(ctx, l.shard, epoch, item)
+		})
+		if err == nil {
+			switch r.Outcome {
+			case HoldGranted:
+				return "", c.pinned(l, r.ID, r.Epoch, r.Generation, r.Places, r.Revisions)
+			case HoldFull:
+				return fullCode, nil
+			case HoldUnknown:
+				return reseatRefusal(&r), nil
+			case HoldStale:
+				err = c.a.catchUp(ctx, l.entry, l.Claims[r.Claim].Date, r.Revision)
+			default:
+				err = c.a.awaitOrBuild(ctx, l.Site, r.Outcome == HoldBuilding)
+			}
+		}
+		if err != nil {
+			return c.withoutInventory(ctx, l, err)
+		}
+	}
+	return fullCode, nil
+}
+
+func reseatRefusal(r *ReseatResult) Code {
+	switch {
+	case r.State == GrantReleased:
+		return CodeHoldReleased
+	case r.State == GrantEnded && r.Reason != "":
+		return r.Reason
+	case r.State == GrantBooked:
+		return "" // the rows are in the ledger: they answer
+	default:
+		return CodeHoldExpired
+	}
+}
+
+func (c *confirmation) reseatClaim(l *confirmLeg, j int, taken HoldID) ReseatClaim {
+	claim := l.Claims[j]
+	o, _, _ := l.entry.offer(claim.Start, claim.Length, claim.Service, AccessStopped)
+	revision := o.revision
+	if revision == 0 {
+		revision = l.entry.revision(claim.Date)
+	}
+	return ReseatClaim{
+		Index: j, Place: c.rows[l.first+j].Place, Taken: taken,
+		HoldClaim: HoldClaim{Slot: l.slot(j), Date: claim.Date, Revision: revision, Service: claim.Service, Bounds: o.bounds},
+	}
+}
+
+// reseatInLedger chooses the lowest place that no live row has, while the inventory cannot be asked.
+func (c *confirmation) reseatInLedger(ctx context.Context, claim int) (Code, error) {
+	row := &c.rows[claim]
+	_, live, err := c.a.ledger.Slot(ctx, row.Slot, row.Date)
+	if err != nil {
+		return "", ledgerError(err)
+	}
+	used := make(map[int32]bool)
+	for _, b := range live {
+		used[b.Place] = true
+	}
+	for i := range c.rows {
+		if i != claim && c.rows[i].Slot == row.Slot {
+			used[c.rows[i].Place] = true
+		}
+	}
+	row.Place = 0
+	for used[row.Place] {
+		row.Place++
+	}
+	return "", nil
+}
+
+// record sends the rows until the answer is definite or time is up.
+func (c *confirmation) record(ctx context.Context) (RecordResult, error) {
+	item := Recording{Claims: slices.Clone(c.rows), Replaces: c.moved, Actor: c.caller.actor()}
+	for i := range c.legs {
+		item.Pins = append(item.Pins, c.legs[i].evidence)
+	}
+	return untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) { return c.a.records.submit(ctx, item) })
+}
+
+// untilDefinite repeats a ledger's write that is safe to repeat until it answers, or time is up: then the error says
+// whether it may have happened.
+func untilDefinite[T any](ctx context.Context, a *Allocator, write func(context.Context) (T, error)) (T, error) {
+	unknown := false
+	pause := 20 * time.Millisecond
+	for {
+		value, err := write(ctx)
+		var refusal *Error
+		if err == nil || errors.As(err, &refusal) && !unknown {
+			return value, err
+		}
+		unknown = unknown || errors.Is(err, ErrOutcomeUnknown)
+		a.observer.Count("ledger_retry")
+		if wait(ctx, pause) != nil {
+			if unknown {
+				a.observer.Count("outcome_unknown")
+				return value, asError(err, true)
+			}
+			return value, ledgerError(err)
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+// wait pauses, or returns the error of a context that ended.
+func wait(ctx context.Context, pause time.Duration) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// refuse voids every claim, and only then says why. Where the request turns out to be recorded, that is the answer.
+func (c *confirmation) refuse(ctx context.Context, code Code, claim int) ([]BookingView, error) {
+	result, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {
+		results, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})
+		if err != nil {
+			return RecordResult{}, err
+		}
+		return results[0], nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	switch result.Outcome {
+	case RecordedEver:
+		for i := range result.Rows {
+			if !slices.ContainsFunc(c.rows, func(b Booking) bool { return b.Key == result.Rows[i].Key && b.Person == result.Rows[i].Person }) {
+				return nil, Refuse(CodeIdempotencyMismatch, "the hold was confirmed for another person")
+			}
+		}
+		return c.succeed(ctx, result)
+	case RecordVoid:
+		if result.Reason != code {
+			claim = -1
+		}
+		code = result.Reason
+	}
+	c.release(code)
+	return nil, c.refusal(code, claim)
+}
+
+// release frees the places of every leg, after the ledger has said that they will never be booked.
+func (c *confirmation) release(reason Code) {
+	for i := range c.legs {
+		l := &c.legs[i]
+		item := FreeItem{ID: c.rows[l.first].Hold, Site: l.Site, Reason: reason}
+		for j := range l.Claims {
+			row := &c.rows[l.first+j]
+			item.Places = append(item.Places, Placed{row.Slot, row.Place, row.Service})
+		}
+		c.a.postFree(l.shard, item)
+	}
+}
+
+// refusal words a reason for the client.
+func (c *confirmation) refusal(code Code, claim int) error {
+	c.a.observer.Count("confirm_refused_" + string(code))
+	if code == CodeSlotFull || code == CodeHoldLost {
+		row := &c.rows[max(claim, 0)]
+		return c.a.noRoom(code, c.legs[c.owners[max(claim, 0)]].entry, row.Slot, row.Service, max(claim, 0))
+	}
+	detail := map[Code]string{
+		CodeHoldExpired:   "the hold has expired",
+		CodeHoldReleased:  "the hold was released",
+		CodeHoldRevoked:   "the capacity of this slot was withdrawn before the hold was confirmed",
+		CodeAlreadyBooked: "this person has a booking of this programme and dose: cancel or move that",
+		CodeBookingEnded:  "the booking to be replaced has ended",
+	}[code]
+	return Refuse(code, "%s", detail)
+}
+
+// succeed tells the inventory what was recorded, and makes the answer.
+func (c *confirmation) succeed(ctx context.Context, result RecordResult) ([]BookingView, error) {
+	for _, site := range result.Raised {
+		c.a.dirty.raise(site)
+	}
+	if result.Replaced != nil {
+		c.a.freeRow(result.Replaced)
+	}
+	rows := make(map[BookingKey]*Booking, len(result.Rows))
+	for i := range result.Rows {
+		rows[result.Rows[i].Key] = &result.Rows[i]
+	}
+	views := make([]BookingView, len(c.rows))
+	for i := range c.legs {
+		l := &c.legs[i]
+		settled := SettleItem{Site: l.Site}
+		for j := range l.Claims {
+			row := rows[c.rows[l.first+j].Key]
+			if row == nil {
+				return nil, fmt.Errorf("the ledger has no row for claim %d of hold %s", j, l.ID)
+			}
+			settled.ID = row.Hold
+			if row.Status.Live() {
+				settled.Places = append(settled.Places, Placed{row.Slot, row.Place, row.Service})
+			} else {
+				c.a.freeRow(row)
+			}
+			if index := l.Claims[j].Index; index < len(views) {
+				views[index] = c.a.view(row, l.entry)
+				views[index].ManageToken = c.a.secret.ManageToken(row.Key)
+			}
+		}
+		if len(settled.Places) > 0 {
+			c.a.postSettle(l.shard, settled)
+		}
+		if settled.ID != l.ID {
+			c.a.postFree(l.shard, FreeItem{ID: l.ID, Site: l.Site, Reason: CodeBookingEnded})
+		}
+	}
+	return views, nil
+}
+
+func (c Caller) actor() string {
+	if c.Actor == "" {
+		return "public"
+	}
+	return c.Actor
+}

@@ -1,0 +1,93 @@
+package allocator
+
+import (
+	"time"
+)
+
+func (e *siteEntry) details() Site {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.site
+}
+
+func (e *siteEntry) id() SiteID { return e.details().ID }
+
+func (e *siteEntry) name() string { return e.details().Name }
+
+func (e *siteEntry) offline() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.site.Offline
+}
+
+// isTrusted says whether the site's use was read from a built inventory since its shard's memory was last in doubt.
+func (e *siteEntry) isTrusted() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.trusted
+}
+
+func (e *siteEntry) setTrusted(trusted bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.trusted = trusted
+}
+
+// seenGeneration is the generation at which the inventory was last seen.
+func (e *siteEntry) seenGeneration() int64 {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.generation
+}
+
+// replaceUsage takes over all that a built inventory knows of the site.
+func (e *siteEntry) replaceUsage(view *SiteInventory) {
+	usage := make(map[slotKey]Counts)
+	for _, p := range view.Places {
+		key := slotKey{p.Slot.Start, p.Slot.Length}
+		if usage[key] == nil {
+			usage[key] = Counts{}
+		}
+		usage[key][p.Service]++
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.usage, e.trusted, e.generation = usage, true, view.Generation
+	for _, day := range e.days {
+		day.free = nil
+	}
+}
+
+// mayAsk lets the ledger be asked about something unknown once a second, so that nonsense costs it nothing.
+func (d *directory) mayAsk(what string, now time.Time) bool {
+	const most = 10_000
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if last, ok := d.asked[what]; ok && now.Sub(last) < time.Second {
+		return false
+	}
+	if len(d.asked) >= most {
+		clear(d.asked)
+	}
+	d.asked[what] = now
+	return true
+}
+
+// setFed notes up to when a shard's changes are known.
+func (d *directory) setFed(shard int, at time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.fed[shard] = at
+}
+
+// asOf is the instant up to which the changes of every shard are known, or of one shard where it is ≥ 0.
+func (d *directory) asOf(shards int) (oldest time.Time) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for shard := range shards {
+		if at := d.fed[shard]; shard == 0 || at.Before(oldest) {
+			oldest = at
+		}
+	}
+	return oldest
+}

@@ -1,0 +1,476 @@
+package allocator
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Hold takes places for all claims of a request, or none: step 1 of the protocol.
+//
+// The same client, key and body get the same hold again as long as the key is remembered. A refused request leaves no
+// trace and may be sent again with the same key.
+func (a *Allocator) Hold(ctx context.Context, r HoldRequest) (Hold, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.limits.HoldDeadline)
+	defer cancel()
+	if a.ledgerQuiet() {
+		return Hold{}, ledgerError(fmt.Errorf("new holds have stopped: %w", ErrUnavailable))
+	}
+	if n := len(r.Claims); n < 1 || n > MaxClaimsPerHold {
+		return Hold{}, &Error{Code: CodeInvalid, Detail: "a hold has 1 to 10 claims", Faults: []Fault{{"/claims", fmt.Sprintf("has %d", n)}}}
+	}
+	if r.IdempotencyKey == "" {
+		r.IdempotencyKey = rand.Text()
+	}
+	return a.holdLegs(ctx, &r)
+}
+
+// wish is one site's part of a request.
+type wish struct {
+	entry   *siteEntry
+	item    HoldItem
+	claims  []ClaimRequest
+	indexes []int // of the claims, in the request
+	dates   []Date
+	slots   []SlotID
+}
+
+// holdLegs holds site by site, always in the same order; where one refuses, those just taken are given back and
+// forgotten, since nobody was told of them.
+func (a *Allocator) holdLegs(ctx context.Context, r *HoldRequest) (Hold, error) {
+	wishes := a.wishes(r)
+	if len(wishes) > 1 {
+		running := a.secret.Request(r.Caller.Client, r.IdempotencyKey, "")
+		if _, busy := a.running.LoadOrStore(running, true); busy {
+			return Hold{}, &Error{Code: CodeInProgress, Detail: "the same request is still running", RetryAfter: time.Second}
+		}
+		defer a.running.Delete(running)
+	}
+	var granted []HoldResult
+	for i := range wishes {
+		result, err := a.holdLeg(ctx, r, &wishes[i])
+		if err != nil {
+			a.giveBack(ctx, wishes[:i], granted)
+			return Hold{}, err
+		}
+		granted = append(granted, result)
+	}
+	return a.acknowledge(r, wishes, granted), nil
+}
+
+// wishes parts a request by site, and fingerprints the whole body in each part.
+func (a *Allocator) wishes(r *HoldRequest) []wish {
+	body := sha256.New()
+	bySite := make(map[SiteID]*wish)
+	for i, c := range r.Claims {
+		var b []byte
+		b = binary.AppendVarint(b, c.Start.UnixMilli())
+		b = binary.AppendVarint(b, int64(c.Length))
+		fmt.Fprintf(body, "%q %q %x ", c.Site, c.Service, b)
+		w := bySite[c.Site]
+		if w == nil {
+			w = &wish{item: HoldItem{
+				Key: a.secret.Request(r.Caller.Client, r.IdempotencyKey, c.Site), Site: c.Site,
+				LengthMs: a.limits.HoldLength.Milliseconds(), GraceMs: a.limits.Grace.Milliseconds(),
+			}}
+			bySite[c.Site] = w
+		}
+		w.claims = append(w.claims, c)
+		w.indexes = append(w.indexes, i)
+	}
+	var print [8]byte
+	copy(print[:], body.Sum(nil))
+	print[0] |= 1 // zero means "not known"
+	wishes := make([]wish, 0, len(bySite))
+	for _, w := range bySite {
+		w.item.Print = print
+		wishes = append(wishes, *w)
+	}
+	slices.SortFunc(wishes, func(x, y wish) int {
+		return cmp.Or(cmp.Compare(a.Shard(x.item.Site), a.Shard(y.item.Site)), cmp.Compare(x.item.Site, y.item.Site))
+	})
+	return wishes
+}
+
+// retries bounds how often a hold adapts to a moving world: a stale day, a site being rebuilt, lapsed holds to reap.
+const retries = 12
+
+// holdLeg takes one site's places.
+func (a *Allocator) holdLeg(ctx context.Context, r *HoldRequest, w *wish) (HoldResult, error) {
+	shard := a.Shard(w.item.Site)
+	for range retries {
+		if err := a.resolveClaims(ctx, r, w); err != nil {
+			return HoldResult{}, err
+		}
+		result, err := a.holds[shard].submit(ctx, w.item)
+		if err != nil {
+			return HoldResult{}, asError(err, false)
+		}
+		switch result.Outcome {
+		case HoldGranted:
+			return result, a.checkRepeat(&result, w)
+		case HoldStale:
+			err = a.catchUp(ctx, w.entry, w.dates[result.Claim], result.Revision)
+		case HoldNotBuilt:
+			err = a.rebuild(ctx, w.item.Site)
+		case HoldBuilding:
+			err = a.awaitBuild(ctx, w.item.Site)
+		case HoldFull:
+			if !result.More {
+				return result, a.full(w, result.Claim, CodeSlotFull)
+			}
+			err = a.reap(ctx, shard)
+		case HoldMismatch:
+			return result, Refuse(CodeIdempotencyMismatch, "this Idempotency-Key was used for another request")
+		case HoldOutside:
+			return result, Refuse(CodeOutsideWindow, "the service cannot be booked for that time now")
+		default:
+			return result, fmt.Errorf("hold outcome %d of shard %d makes no sense", result.Outcome, shard)
+		}
+		if err != nil {
+			return HoldResult{}, asError(err, false)
+		}
+	}
+	return HoldResult{}, asError(fmt.Errorf("site %s keeps changing: %w", w.item.Site, ErrUnavailable), false)
+}
+
+// checkRepeat refuses a repeat whose grant is known only by a mark: it ended, and what it held is forgotten.
+func (a *Allocator) checkRepeat(result *HoldResult, w *wish) error {
+	if result.Repeated && len(result.Grant.Places) != len(w.claims) {
+		return Refuse(CodeHoldExpired, "the hold of this Idempotency-Key has ended: use a new key")
+	}
+	return nil
+}
+
+// resolveClaims looks every claim of a leg up in the directory and fills in the item.
+func (a *Allocator) resolveClaims(ctx context.Context, r *HoldRequest, w *wish) error {
+	entry, err := a.knownSite(ctx, w.item.Site)
+	if err != nil {
+		return err
+	}
+	w.entry = entry
+	w.item.Claims, w.dates, w.slots = w.item.Claims[:0:0], nil, nil
+	for i, c := range w.claims {
+		claim, err := a.resolveClaim(ctx, r.Caller, entry, c)
+		if err != nil {
+			return atClaim(err, w.indexes[i], len(r.Claims))
+		}
+		w.item.Claims = append(w.item.Claims, claim)
+		w.dates = append(w.dates, claim.Date)
+		w.slots = append(w.slots, claim.Slot)
+	}
+	return nil
+}
+
+// atClaim says which claim of several a refusal is about.
+func atClaim(err error, index, of int) error {
+	var refusal *Error
+	if of > 1 && errors.As(err, &refusal) {
+		named := *refusal
+		named.Detail = fmt.Sprintf("claim %d: %s", index+1, refusal.Detail)
+		return &named
+	}
+	return err
+}
+
+// resolveClaim finds the slot that a claim wants.
+func (a *Allocator) resolveClaim(ctx context.Context, caller Caller, entry *siteEntry, c ClaimRequest) (HoldClaim, error) {
+	service, err := a.knownService(ctx, c.Service)
+	if err != nil {
+		return HoldClaim{}, err
+	}
+	if c.Start.Unix()%60 != 0 || c.Start.Nanosecond() != 0 {
+		return HoldClaim{}, Refuse(CodeSlotUnknown, "slots start on whole minutes")
+	}
+	if c.Length < 0 || c.Length > MaxSlotMinutes {
+		return HoldClaim{}, Refuse(CodeSlotUnknown, "no slot is so long")
+	}
+	start := MinuteOf(c.Start)
+	date := DateOf(start.Time().In(entry.zone))
+	if ahead := start.Time().Sub(a.clock.Now()); ahead > (MaxHorizonDays+1)*24*time.Hour || ahead < -48*time.Hour {
+		return HoldClaim{}, Refuse(CodeOutsideWindow, "%s cannot be booked", date)
+	}
+	access := AccessPublic
+	if caller.Staff {
+		access = AccessInvited
+	}
+	o, known, several := entry.offer(start, int16(c.Length), c.Service, access)
+	if !known && !several {
+		// Perhaps it was published a moment ago on another server.
+		if err := a.catchUp(ctx, entry, date, 0); err != nil {
+			return HoldClaim{}, ledgerError(err)
+		}
+		o, known, several = entry.offer(start, int16(c.Length), c.Service, access)
+	}
+	window := a.window(&service, entry.zone, caller)
+	switch now := a.clock.Now(); {
+	case several:
+		return HoldClaim{}, &Error{Code: CodeInvalid, Detail: "several lengths are offered at that start: name one", Faults: []Fault{{"/length", "is needed here"}}}
+	case !known && start.Millis()-now.UnixMilli() < window.MinLeadMs:
+		return HoldClaim{}, Refuse(CodeOutsideWindow, "that time has passed")
+	case !known:
+		return HoldClaim{}, Refuse(CodeSlotUnknown, "nothing is published there for %s", c.Service)
+	case o.closed || entry.offline():
+		return HoldClaim{}, Refuse(CodeSessionClosed, "the session takes no new bookings")
+	case service.FirstDate != 0 && date < service.FirstDate || service.LastDate != 0 && date > service.LastDate:
+		return HoldClaim{}, Refuse(CodeOutsideWindow, "%s is not offered on %s", c.Service, date)
+	}
+	return HoldClaim{
+		Slot: o.slot.ID, Date: date, Revision: o.revision, Service: c.Service, Bounds: o.bounds, Window: window,
+	}, nil
+}
+
+// window is when a service may be booked, for the shard's clock to judge.
+func (a *Allocator) window(s *Service, _ *time.Location, caller Caller) Window {
+	days := s.WindowDays
+	if days == 0 {
+		days = 365
+	}
+	w := Window{
+		OpensMs:   s.BookingOpens,
+		MinLeadMs: int64(s.MinLeadHours) * 3_600_000,
+		MaxLeadMs: int64(min(days, MaxHorizonDays)) * 86_400_000,
+	}
+	if caller.Staff {
+		w.OpensMs, w.MinLeadMs = 0, -12*3_600_000 // staff record who is already there
+	}
+	return w
+}
+
+// giveBack forgets grants that were never acknowledged. Those of an earlier request stay.
+func (a *Allocator) giveBack(ctx context.Context, wishes []wish, granted []HoldResult) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.limits.HoldDeadline)
+	defer cancel()
+	for i := range granted {
+		if granted[i].Repeated {
+			continue
+		}
+		site, id := wishes[i].item.Site, granted[i].Grant.ID
+		shard := a.Shard(site)
+		_, err := onShard(ctx, a.epochs, shard, func(epoch int64) (GrantState, error) {
+			return a.inventory.Release(ctx, shard, epoch, site, id, true)
+		})
+		if err != nil {
+			a.log.Info("a part of a refused hold stays until it expires", "site", site, "hold", id, "error", err)
+		}
+	}
+}
+
+// acknowledge makes the answer. The hold lasts as long as its shortest part.
+func (a *Allocator) acknowledge(r *HoldRequest, wishes []wish, granted []HoldResult) Hold {
+	h := Hold{Claims: make([]HeldClaim, len(r.Claims))}
+	t := &ticket{}
+	var deadline, now int64
+	for i := range wishes {
+		w, g := &wishes[i], &granted[i].Grant
+		l := leg{ID: g.ID, Site: w.item.Site, Epoch: g.Epoch, DeadlineMs: g.DeadlineMs, GraceMs: w.item.GraceMs}
+		for j, c := range w.item.Claims {
+			l.Claims = append(l.Claims, legClaim{
+				Index: w.indexes[j], Start: c.Slot.Start, Length: c.Slot.Length, Date: c.Date, Service: c.Service,
+				Place: g.Places[j],
+			})
+			h.Claims[w.indexes[j]] = HeldClaim{Slot: c.Slot, Date: c.Date, Service: c.Service, TimeZone: w.entry.zone.String()}
+		}
+		t.Legs = append(t.Legs, l)
+		if deadline == 0 || g.DeadlineMs < deadline {
+			deadline = g.DeadlineMs
+		}
+		now = max(now, granted[i].NowMs)
+		h.Repeated = h.Repeated || granted[i].Repeated
+	}
+	h.Token = a.secret.sign(t)
+	h.ExpiresAt, h.Server = time.UnixMilli(deadline).UTC(), time.UnixMilli(now).UTC()
+	return h
+}
+
+// full refuses a claim for want of room, with alternatives.
+func (a *Allocator) full(w *wish, claim int, code Code) error {
+	c := w.item.Claims[claim]
+	return a.noRoom(code, w.entry, c.Slot, c.Service, w.indexes[claim])
+}
+
+// noRoom is the refusal of a slot without room.
+func (a *Allocator) noRoom(code Code, entry *siteEntry, slot SlotID, service ServiceCode, index int) error {
+	e := Refuse(code, "no place is left at %s", slot.Start.Time().In(entry.zone).Format(time.RFC3339))
+	if code == CodeHoldLost {
+		e.Detail = "the hold was lost and no place is left in its slot"
+		a.observer.Count("hold_lost_full")
+	}
+	e.Alternatives = a.alternatives(entry, slot, service)
+	e.Faults = []Fault{{fmt.Sprintf("/claims/%d", index), "is full"}}
+	return e
+}
+
+// parse opens a hold's token.
+func (a *Allocator) parse(token string) (*ticket, error) {
+	t, err := a.secret.open(token)
+	if err != nil {
+		return nil, &Error{Code: CodeHoldUnknown, Detail: "no such hold", Cause: err}
+	}
+	return t, nil
+}
+
+// Inspect tells where a hold stands. Of several parts the worst off speaks for all.
+func (a *Allocator) Inspect(ctx context.Context, token string) (HoldView, error) {
+	t, err := a.parse(token)
+	if err != nil {
+		return HoldView{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.limits.HoldDeadline)
+	defer cancel()
+	view := HoldView{Hold: a.holdOf(ctx, t, token)}
+	rank := map[string]int{"booked": 0, "pinned": 1, "held": 2, "lost": 3, "expired": 4, "released": 5}
+	for i := range t.Legs {
+		state, err := a.inspectLeg(ctx, &t.Legs[i])
+		if err != nil {
+			return HoldView{}, err
+		}
+		if view.State == "" || rank[state] > rank[view.State] {
+			view.State = state
+		}
+	}
+	return view, nil
+}
+
+func (a *Allocator) inspectLeg(ctx context.Context, l *leg) (string, error) {
+	shard := a.Shard(l.Site)
+	state, err := onShard(ctx, a.epochs, shard, func(epoch int64) (GrantState, error) {
+		return a.inventory.State(ctx, shard, epoch, l.Site, l.ID)
+	})
+	if err != nil {
+		return "", asError(err, false)
+	}
+	switch state {
+	case GrantHeld:
+		return "held", nil
+	case GrantPinned:
+		return "pinned", nil
+	case GrantBooked:
+		return "booked", nil
+	case GrantReleased:
+		return "released", nil
+	case GrantExpired:
+		return "expired", nil
+	}
+	rows, err := a.ledger.Bookings(ctx, a.keysOf(l))
+	if err != nil {
+		return "", ledgerError(err)
+	}
+	switch {
+	case len(rows) > 0 && rows[0].Status != StatusVoid:
+		return "booked", nil
+	case len(rows) > 0 && rows[0].Reason == string(CodeHoldReleased):
+		return "released", nil
+	case len(rows) > 0 || a.clock.Now().UnixMilli() >= l.DeadlineMs+l.GraceMs:
+		return "expired", nil
+	default:
+		return "lost", nil
+	}
+}
+
+// keysOf derives the ledger's keys of a leg's claims.
+func (a *Allocator) keysOf(l *leg) []BookingKey {
+	keys := make([]BookingKey, len(l.Claims))
+	for i := range l.Claims {
+		keys[i] = a.secret.Booking(l.ID.Key, i)
+	}
+	return keys
+}
+
+// holdOf tells a hold again from its token.
+func (a *Allocator) holdOf(ctx context.Context, t *ticket, token string) Hold {
+	h := Hold{Token: token, Server: a.clock.Now().UTC(), Claims: make([]HeldClaim, t.claims())}
+	var deadline int64
+	for i := range t.Legs {
+		l := &t.Legs[i]
+		zone := "UTC"
+		if entry, err := a.knownSite(ctx, l.Site); err == nil {
+			zone = entry.zone.String()
+		}
+		for j, c := range l.Claims {
+			if c.Index < len(h.Claims) {
+				h.Claims[c.Index] = HeldClaim{Slot: l.slot(j), Date: c.Date, Service: c.Service, TimeZone: zone}
+			}
+		}
+		if deadline == 0 || l.DeadlineMs < deadline {
+			deadline = l.DeadlineMs
+		}
+	}
+	h.ExpiresAt = time.UnixMilli(deadline).UTC()
+	return h
+}
+
+// Release gives a hold back. Repeating it, or releasing one that has expired or was lost, succeeds.
+func (a *Allocator) Release(ctx context.Context, token string) error {
+	t, err := a.parse(token)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.limits.HoldDeadline)
+	defer cancel()
+	for i := range t.Legs {
+		l := &t.Legs[i]
+		shard := a.Shard(l.Site)
+		state, err := onShard(ctx, a.epochs, shard, func(epoch int64) (GrantState, error) {
+			return a.inventory.Release(ctx, shard, epoch, l.Site, l.ID, false)
+		})
+		switch {
+		case err != nil:
+			return asError(err, false)
+		case state == GrantBooked:
+			return Refuse(CodeHoldBooked, "the hold is a booking already: cancel that")
+		case state == GrantPinned:
+			return &Error{Code: CodeInProgress, Detail: "the hold is being confirmed", RetryAfter: time.Second}
+		}
+	}
+	return nil
+}
+
+// Extend gives a hold its own length again, once; asking again answers the same. The token it returns carries the new
+// deadline; the old one stays good.
+func (a *Allocator) Extend(ctx context.Context, token string) (Hold, error) {
+	t, err := a.parse(token)
+	if err != nil {
+		return Hold{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.limits.HoldDeadline)
+	defer cancel()
+	var now int64
+	for i := range t.Legs {
+		l := &t.Legs[i]
+		shard := a.Shard(l.Site)
+		result, err := onShard(ctx, a.epochs, shard, func(epoch int64) (HoldResult, error) {
+			return a.inventory.Extend(ctx, shard, epoch, l.ID)
+		})
+		if err != nil {
+			return Hold{}, asError(err, false)
+		}
+		now = max(now, result.NowMs)
+		if result.Outcome != HoldGranted {
+			return Hold{}, notExtendable(result.Grant.State)
+		}
+		l.DeadlineMs = result.Grant.DeadlineMs
+	}
+	h := a.holdOf(ctx, t, a.secret.sign(t))
+	h.Server = time.UnixMilli(now).UTC()
+	return h, nil
+}
+
+func notExtendable(state GrantState) error {
+	switch state {
+	case GrantBooked, GrantPinned:
+		return Refuse(CodeHoldBooked, "the hold is confirmed or being confirmed")
+	case GrantReleased:
+		return Refuse(CodeHoldReleased, "the hold was released")
+	case GrantAbsent:
+		return Refuse(CodeHoldLost, "the hold was lost: confirm it, or hold again")
+	default:
+		return Refuse(CodeHoldExpired, "the hold has expired")
+	}
+}

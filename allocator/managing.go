@@ -1,0 +1,309 @@
+package allocator
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"errors"
+	"slices"
+	"time"
+)
+
+// errBookingUnknown is the one answer for a booking that does not exist and for one that is not the caller's.
+func errBookingUnknown() error { return Refuse(CodeBookingUnknown, "no such booking") }
+
+// openBooking finds a booking for whoever may see it, and its person's details where they open.
+func (a *Allocator) openBooking(ctx context.Context, access *BookingAccess) (*Booking, *Person, error) {
+	key, ok := ParseReference(access.Reference)
+	if !ok {
+		return nil, nil, errBookingUnknown()
+	}
+	managed := access.Staff || access.ManageToken != "" && a.secret.Manages(key, access.ManageToken)
+	if !managed && !access.HasBirth {
+		return nil, nil, errBookingUnknown()
+	}
+	rows, err := a.ledger.Bookings(ctx, []BookingKey{key})
+	if err != nil {
+		return nil, nil, ledgerError(err)
+	}
+	if len(rows) == 0 || rows[0].Status == StatusVoid {
+		return nil, nil, errBookingUnknown()
+	}
+	row := &rows[0]
+	person, err := a.secret.unseal(row.Key, row.Sealed)
+	if err != nil {
+		a.log.Error("a booking's details do not open", "booking", row.Key.Reference(), "error", err)
+		person = &Person{}
+	}
+	if !managed && !(person.HasBirth && subtle.ConstantTimeEq(int32(person.DateOfBirth), int32(access.DateOfBirth)) == 1) {
+		return nil, nil, errBookingUnknown()
+	}
+	if !managed {
+		person.NHSNumber = ""
+	}
+	return row, person, nil
+}
+
+// Booking shows a booking to its owner or to staff.
+func (a *Allocator) Booking(ctx context.Context, access BookingAccess) (BookingView, error) {
+	row, person, err := a.openBooking(ctx, &access)
+	if err != nil {
+		return BookingView{}, err
+	}
+	return a.fullView(ctx, row, person)
+}
+
+// fullView is a booking with what is derived of it.
+func (a *Allocator) fullView(ctx context.Context, row *Booking, person *Person) (BookingView, error) {
+	entry, err := a.knownSite(ctx, row.Slot.Site)
+	if err != nil {
+		return BookingView{}, err
+	}
+	if row.Status.Live() {
+		day, live, err := a.ledger.Slot(ctx, row.Slot, row.Date)
+		if err != nil {
+			return BookingView{}, ledgerError(err)
+		}
+		MarkUnsupported(&day, entry.zone, live)
+		for i := range live {
+			if live[i].Key == row.Key {
+				row.Unsupported = live[i].Unsupported
+			}
+		}
+	}
+	v := a.view(row, entry)
+	v.Person = person
+	return v, nil
+}
+
+func (a *Allocator) view(row *Booking, entry *siteEntry) BookingView {
+	v := BookingView{Booking: *row, Reference: row.Key.Reference(), TimeZone: entry.zone.String(), SiteName: entry.name()}
+	if row.ReplacedBy != 0 {
+		v.ReplacedBy = row.ReplacedBy.Reference()
+	}
+	return v
+}
+
+// Cancel ends a booking; repeating it answers the same. The place is free as soon as the inventory learns of it.
+func (a *Allocator) Cancel(ctx context.Context, access BookingAccess, reason string, caller Caller) (BookingView, error) {
+	if reason == "" {
+		reason = "citizen"
+	}
+	row, person, err := a.openBooking(ctx, &access)
+	if err != nil {
+		return BookingView{}, err
+	}
+	return a.transition(ctx, Transition{Key: row.Key, To: StatusCancelled, Reason: reason, Actor: caller.actor()}, person)
+}
+
+// SetStatus records what became of an appointment (staff).
+func (a *Allocator) SetStatus(ctx context.Context, reference string, to Status, caller Caller) (BookingView, error) {
+	if !to.Live() || to == StatusBooked {
+		return BookingView{}, &Error{Code: CodeInvalid, Detail: "not a status to set", Faults: []Fault{{"/status", "must be arrived, fulfilled or noshow"}}}
+	}
+	row, person, err := a.openBooking(ctx, &BookingAccess{Reference: reference, Staff: true})
+	if err != nil {
+		return BookingView{}, err
+	}
+	return a.transition(ctx, Transition{Key: row.Key, To: to, Actor: caller.actor()}, person)
+}
+
+func (a *Allocator) transition(ctx context.Context, t Transition, person *Person) (BookingView, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.limits.ConfirmDeadline)
+	defer cancel()
+	r, err := untilDefinite(ctx, a, func(ctx context.Context) (TransitionResult, error) { return a.ledger.Transition(ctx, t) })
+	if err != nil {
+		return BookingView{}, err
+	}
+	switch {
+	case !r.Found:
+		return BookingView{}, errBookingUnknown()
+	case r.Refused && r.Booking.Status == StatusCancelled:
+		return BookingView{}, Refuse(CodeBookingEnded, "the booking was cancelled")
+	case r.Refused:
+		return BookingView{}, Refuse(CodeTransitionRefused, "a booking that is %s cannot become %s", r.Booking.Status, t.To)
+	}
+	if !r.Booking.Status.Live() {
+		a.freeRow(&r.Booking)
+	}
+	return a.fullView(ctx, &r.Booking, person)
+}
+
+// freeRow gives back the place of a booking that ended. Its hold's other bookings stay.
+func (a *Allocator) freeRow(row *Booking) {
+	a.postFree(a.Shard(row.Slot.Site), FreeItem{
+		ID: row.Hold, Site: row.Slot.Site, Partial: true, Reason: CodeBookingEnded,
+		Places: []Placed{{row.Slot, row.Place, row.Service}},
+	})
+}
+
+// postSettle and postFree tell the inventory in its own time. What does not get through is found by the resolver and by
+// reconciliation.
+func (a *Allocator) postSettle(shard int, item SettleItem) {
+	if !a.settles[shard].post(item) {
+		a.observer.Count("settle_dropped")
+		a.dirty.add(item.Site)
+	}
+}
+
+func (a *Allocator) postFree(shard int, item FreeItem) {
+	if !a.frees[shard].post(item) {
+		a.observer.Count("free_dropped")
+		a.dirty.add(item.Site)
+	}
+}
+
+func (a *Allocator) settle(ctx context.Context, shard int, items []SettleItem) ([]ApplyOutcome, error) {
+	outcomes, err := onShard(ctx, a.epochs, shard, func(epoch int64) ([]ApplyOutcome, error) {
+		return a.inventory.Settle(ctx, shard, epoch, items)
+	})
+	for i := range items {
+		if err != nil || outcomes[i] == Displaced {
+			a.dirty.add(items[i].Site)
+		}
+	}
+	return outcomes, a.lateFailure("settle", shard, len(items), err)
+}
+
+func (a *Allocator) free(ctx context.Context, shard int, items []FreeItem) ([]ApplyOutcome, error) {
+	outcomes, err := onShard(ctx, a.epochs, shard, func(epoch int64) ([]ApplyOutcome, error) {
+		return a.inventory.Free(ctx, shard, epoch, items)
+	})
+	if err != nil {
+		for i := range items {
+			a.dirty.add(items[i].Site)
+		}
+	}
+	return outcomes, a.lateFailure("free", shard, len(items), err)
+}
+
+func (a *Allocator) lateFailure(what string, shard, items int, err error) error {
+	if err != nil {
+		a.observer.Count(what + "_failed")
+		a.log.Info("the inventory did not learn", "what", what, "shard", shard, "items", items, "error", err)
+	}
+	return err
+}
+
+// DayBookings lists every booking of a site's date by start, ended ones included (staff).
+func (a *Allocator) DayBookings(ctx context.Context, site SiteID, date Date) ([]BookingView, error) {
+	entry, err := a.knownSite(ctx, site)
+	if err != nil {
+		return nil, err
+	}
+	day, rows, err := a.ledger.DayBookings(ctx, site, date)
+	if err != nil {
+		return nil, ledgerError(err)
+	}
+	MarkUnsupported(&day, entry.zone, rows)
+	slices.SortFunc(rows, func(x, y Booking) int {
+		return cmp.Or(x.Slot.Compare(y.Slot), cmp.Compare(x.Place, y.Place), x.RecordedAt.Compare(y.RecordedAt))
+	})
+	views := make([]BookingView, len(rows))
+	for i := range rows {
+		views[i] = a.view(&rows[i], entry)
+		if views[i].Person, err = a.secret.unseal(rows[i].Key, rows[i].Sealed); err != nil {
+			a.log.Error("a booking's details do not open", "booking", rows[i].Key.Reference(), "error", err)
+		}
+	}
+	return views, nil
+}
+
+// WalkIn books a free place for someone who is there (staff): a hold and its confirm at once, in the slot asked for or
+// else in the one nearest to now that has room.
+func (a *Allocator) WalkIn(ctx context.Context, r WalkInRequest) (BookingView, error) {
+	r.Caller.Staff = true
+	if r.IdempotencyKey == "" {
+		r.IdempotencyKey = rand.Text()
+	}
+	entry, err := a.knownSite(ctx, r.Site)
+	if err != nil {
+		return BookingView{}, err
+	}
+	if _, err := a.knownService(ctx, r.Service); err != nil {
+		return BookingView{}, err
+	}
+	if done, ok, err := a.walkedIn(ctx, &r); err != nil || ok {
+		return done, err
+	}
+	starts := []slotKey{{MinuteOf(r.Start), int16(r.Length)}}
+	if r.Start.IsZero() {
+		starts = entry.nearNow(a.clock.Now(), r.Service, int16(r.Length))
+	}
+	refusal := error(Refuse(CodeSlotUnknown, "nothing is published for %s around now", r.Service))
+	for _, s := range starts {
+		hold, err := a.Hold(ctx, HoldRequest{
+			Caller: r.Caller, IdempotencyKey: walkInKey(r.IdempotencyKey),
+			Claims: []ClaimRequest{{Site: r.Site, Service: r.Service, Start: s.start.Time(), Length: int(s.length)}},
+		})
+		switch CodeOf(err) {
+		case CodeSlotFull, CodeSessionClosed, CodeOutsideWindow, CodeIdempotencyMismatch:
+			refusal = err // a repeat finds its own slot further on
+			continue
+		}
+		if err != nil {
+			return BookingView{}, err
+		}
+		views, err := a.Confirm(ctx, ConfirmRequest{Caller: r.Caller, Token: hold.Token, People: []Person{r.Person}})
+		if err != nil {
+			a.abandon(ctx, hold.Token, err)
+			return BookingView{}, err
+		}
+		return views[0], nil
+	}
+	return BookingView{}, refusal
+}
+
+func walkInKey(key string) string { return "walk-in " + key }
+
+// walkedIn finds what an earlier call with the same key recorded: the nearest slot may be another one by now.
+func (a *Allocator) walkedIn(ctx context.Context, r *WalkInRequest) (BookingView, bool, error) {
+	key := a.secret.Booking(a.secret.Request(r.Caller.Client, walkInKey(r.IdempotencyKey), r.Site), 0)
+	rows, err := a.ledger.Bookings(ctx, []BookingKey{key})
+	if err != nil {
+		return BookingView{}, false, ledgerError(err)
+	}
+	if len(rows) == 0 || rows[0].Status == StatusVoid {
+		return BookingView{}, false, nil
+	}
+	entry, err := a.knownSite(ctx, r.Site)
+	if err != nil {
+		return BookingView{}, false, err
+	}
+	v := a.view(&rows[0], entry)
+	v.ManageToken = a.secret.ManageToken(key)
+	return v, true, nil
+}
+
+// abandon gives back the hold of a walk-in that was refused for its data: nobody else knows its token.
+func (a *Allocator) abandon(ctx context.Context, token string, cause error) {
+	if code := CodeOf(cause); code == CodeOutcomeUnknown || code == CodeLedgerUnavailable {
+		return
+	}
+	var refusal *Error
+	if err := a.Release(ctx, token); err != nil && !errors.As(err, &refusal) {
+		a.log.Info("a walk-in's hold stays until it expires", "error", err)
+	}
+}
+
+// nearNow lists the slots of today that offer a service and are not over, nearest to now first, at most twelve.
+func (e *siteEntry) nearNow(now time.Time, service ServiceCode, length int16) []slotKey {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	at := MinuteOf(now)
+	day := e.days[DateOf(now.In(e.zone))]
+	if day == nil {
+		return nil
+	}
+	var near []slotKey
+	for _, s := range day.allSlots(e.zone) {
+		if s.ID.Start+Minute(s.ID.Length) > at && (length == 0 || s.ID.Length == length) && s.offers(service) {
+			near = append(near, slotKey{s.ID.Start, s.ID.Length})
+		}
+	}
+	slices.SortStableFunc(near, func(x, y slotKey) int { return cmp.Compare(distance(x.start, at), distance(y.start, at)) })
+	return near[:min(len(near), 12)]
+}
+
+func distance(x, y Minute) Minute { return max(x-y, y-x) }
