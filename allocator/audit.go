@@ -8,9 +8,13 @@ import (
 )
 
 // Audit compares ledger, inventory and capacity of every site. While bookings go on it may report a drift that is only a
-// message under way; on a quiet system everything that it reports is wrong.
+// message under way; on a quiet system everything that it reports is wrong. It works without Start too, and then finds
+// what a server's background work would mend.
 func (a *Allocator) Audit(ctx context.Context) (AuditReport, error) {
 	var report AuditReport
+	if err := a.knowSites(ctx); err != nil {
+		return report, ledgerError(err)
+	}
 	var mu sync.Mutex
 	var first error
 	persons := make(map[PersonDose]BookingKey)
@@ -42,6 +46,17 @@ func (a *Allocator) Audit(ctx context.Context) (AuditReport, error) {
 		first = ctx.Err()
 	}
 	return report, ledgerError(first)
+}
+
+// knowSites reads the sites where Start has not.
+func (a *Allocator) knowSites(ctx context.Context) error {
+	if a.loaded.Load() {
+		return nil
+	}
+	if err := a.ledger.Check(ctx); err != nil {
+		return err
+	}
+	return a.readSites(ctx)
 }
 
 // auditSite audits one site from a day before now on.

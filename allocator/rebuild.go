@@ -199,8 +199,12 @@ func (a *Allocator) RebuildSite(ctx context.Context, site SiteID) error {
 	return asError(a.rebuild(ctx, site), false)
 }
 
-// RebuildAll rebuilds every site, a few at a time, and returns the first failure after trying all.
+// RebuildAll rebuilds every site, a few at a time, and returns the first failure after trying all. It works without Start
+// too.
 func (a *Allocator) RebuildAll(ctx context.Context, progress func(done, total int)) error {
+	if err := a.knowSites(ctx); err != nil {
+		return ledgerError(err)
+	}
 	sites := a.directory.allSites()
 	var mu sync.Mutex
 	var first error
