@@ -1,0 +1,41 @@
+-- Pin: stops holds from expiring.
+--
+-- KEYS[1]  the shard's epoch key
+-- ARGV     three for each item: site; hold id; the token's deadline6 grace4
+-- Returns  for each item: '\1' site not built, '\2' site being rebuilt, or
+--          '\0' epoch4 generation7 id18 state1 n1 {place3 revision4}n reason; then inTime1 in front of each
+-- Promises a held grant of the request in time becomes pinned; nothing else changes.
+local bad = gate()
+if bad then return bad end
+local sites, ids = {}, {}
+for i = 1, #ARGV, 3 do
+  sites[#sites + 1] = ARGV[i]
+  ids[#ids + 1] = ARGV[i + 1]
+end
+fill(K_SITE, sites, T, decodeSite)
+warmGrants(ids)
+local replies = {}
+for i = 1, #ARGV, 3 do
+  local id, token = ARGV[i + 1], ARGV[i + 2]
+  local inTime = now < u6(token, 1) + u4(token, 7) and '\1' or '\0'
+  local t, building = ready(ARGV[i])
+  if not t then
+    replies[#replies + 1] = inTime .. (building and '\2' or '\1')
+  else
+    local g = grant(sub(id, 1, 9))
+    local state, n, places, reason = stateOf(g), 0, '', ''
+    if g then
+      id, reason = g.id, g.reason
+      if state == HELD then
+        state = PINNED
+        setState(g, PINNED)
+      end
+      if state == PINNED or state == BOOKED then
+        n, places = g.n, placesAndRevisions(g)
+      end
+    end
+    replies[#replies + 1] = inTime .. '\0' .. p4(t.epoch) .. p7(t.generation) .. id .. char(state, n) .. places .. reason
+  end
+end
+flush()
+return replies

@@ -1,0 +1,98 @@
+-- Reseat: finds places by matching for a lost grant, or other ones for claims whose places are another's by the ledger.
+--
+-- KEYS[1]  the shard's epoch key
+-- ARGV[1]  site
+-- ARGV[2]  hold id
+-- ARGV[3]  deadline6 total1
+-- ARGV[4]  length4 grace4 print8 #site1 site n1 {start4 len2 #service1 service}n of the listed claims, for a grant made anew
+-- ARGV[5…] three for each listed claim: index1 date3 revision6 place3 taken18 #service1 service; slot key; bounds with
+--          the codes' own names: {mine1 places4 services1 {#code1 code}*}*
+-- Returns  outcome1 state1 claim1 revision6 epoch4 generation7 id18 n1 {place3 revision4}n reason
+-- Promises a refused absent grant changes nothing; a refused present one keeps what no row owns; a grant that has ended,
+--          or whose time is up, is left alone; repeated, it moves the listed claims once more at most.
+local bad = gate()
+if bad then return bad end
+local id, siteID = ARGV[2], ARGV[1]
+
+-- answer writes the reply; pinned is the grant where its places are to be told.
+local function answer(outcome, state, claim, revision, t, gid, pinned, reason)
+  return char(outcome, state, claim) .. p6(revision) .. p4(t and t.epoch or 0) .. p7(t and t.generation or 0) .. gid ..
+    char(pinned and pinned.n or 0) .. (pinned and placesAndRevisions(pinned) or '') .. reason
+end
+
+local function boundsOf(packed)
+  local bounds, at = {}, 1
+  while at < #packed do
+    local b = { mine = byte(packed, at) == 1, places = u4(packed, at + 1) }
+    local n = byte(packed, at + 5)
+    at = at + 6
+    for i = 1, n do
+      local l = byte(packed, at)
+      b[i] = sub(packed, at + 1, at + l)
+      at = at + 1 + l
+    end
+    bounds[#bounds + 1] = b
+  end
+  return bounds
+end
+
+local indexes, taken, claims = {}, {}, {}
+for i = 5, #ARGV, 3 do
+  local p, n = ARGV[i], #claims + 1
+  indexes[n] = byte(p, 1)
+  taken[n] = sub(p, 14, 31)
+  claims[n] = { ARGV[i + 1], sub(p, 2, 10), boundsOf(ARGV[i + 2]), sub(p, 33), nil, u3(p, 11) }
+end
+
+local t, building = ready(siteID)
+if not t then return answer(building and 6 or 5, 0, 0, 0, nil, id, nil, '') end
+local deadline, total = u6(ARGV[3], 1), byte(ARGV[3], 7)
+local g = grant(sub(id, 1, 9))
+if not g then
+  if now >= deadline + u4(ARGV[4], 5) or #claims ~= total then return answer(7, EXPIRED, 0, 0, t, id, nil, '') end
+  local places, outcome, claim, revision = choose(t.revisions, 1, claims)
+  if not places then return answer(outcome, 0, indexes[claim + 1], revision, t, id, nil, '') end
+  g = newGrant(id, PINNED, 1, deadline, ARGV[4], places, claims)
+  for i, c in ipairs(claims) do take(c[1], places[i], id, false, c[4]) end
+  appoint(K_EXP, deadline + g.grace, id)
+  keep(id)
+  flush()
+  return answer(0, PINNED, 0, 0, t, id, g, '')
+end
+local state = stateOf(g)
+if not alive(g) or state == EXPIRED then return answer(7, state, 0, 0, t, g.id, nil, g.reason) end
+if g.id ~= id then
+  setState(g, PINNED)
+  flush()
+  return answer(0, PINNED, 0, 0, t, g.id, g, g.reason)
+end
+
+for i, c in ipairs(claims) do
+  give(c[1], g.places[indexes[i] + 1], id, false)
+  if find(taken[i], '[^%z]') and not place(c[1], c[6]) then
+    recorded(taken[i])
+    take(c[1], c[6], taken[i], true, c[4])
+  end
+end
+local preferred = {}
+for i, c in ipairs(claims) do
+  preferred[i] = c[6]
+  c[6] = nil
+end
+local places, outcome, claim, revision = choose(t.revisions, 1, claims)
+if not places then
+  for i, c in ipairs(claims) do
+    local old = g.places[indexes[i] + 1]
+    if not place(c[1], old) then take(c[1], old, id, false, c[4]) end
+  end
+  flush()
+  return answer(outcome, state, indexes[claim + 1], revision, t, id, nil, g.reason)
+end
+for i, c in ipairs(claims) do
+  g.places[indexes[i] + 1] = places[i]
+  g.revisions[indexes[i] + 1] = sub(c[2], 6)
+  take(c[1], places[i], id, false, c[4])
+end
+setState(g, PINNED)
+flush()
+return answer(0, PINNED, 0, 0, t, id, g, g.reason)
