@@ -80,7 +80,7 @@ func (a *Allocator) auditSite(ctx context.Context, site SiteID) (AuditReport, []
 	}
 	zone := time.UTC
 	if entry := a.directory.site(site); entry != nil {
-		zone = entry.zone
+		zone = entry.zone()
 	}
 	report := AuditRows(&ledger, days, zone)
 	switch {

@@ -344,9 +344,9 @@ func (a *Allocator) change(ctx context.Context, r *PublishRequest) (DayChange, e
 	if err != nil {
 		return DayChange{}, err
 	}
-	today := DateOf(a.clock.Now().In(entry.zone))
+	today := DateOf(a.clock.Now().In(entry.zone()))
 	r.Day.Site, r.Day.Date = r.Site, r.Date
-	faults := r.Day.Validate(entry.zone)
+	faults := r.Day.Validate(entry.zone())
 	if r.Date < today || r.Date > today+MaxHorizonDays {
 		faults = append(faults, Fault{"/date", fmt.Sprintf("must be from %s to %s", today, today+MaxHorizonDays)})
 	}
@@ -354,7 +354,7 @@ func (a *Allocator) change(ctx context.Context, r *PublishRequest) (DayChange, e
 		return DayChange{}, &Error{Code: CodeInvalid, Detail: "the day is not valid", Faults: faults}
 	}
 	return DayChange{
-		Day: r.Day, Zone: entry.zone, IfMatch: r.IfMatch, DryRun: r.DryRun, Cancel: r.Cancel, Actor: r.Caller.actor(), Services: a.createServices,
+		Day: r.Day, Zone: entry.zone(), IfMatch: r.IfMatch, DryRun: r.DryRun, Cancel: r.Cancel, Actor: r.Caller.actor(), Services: a.createServices,
 	}, nil
 }
 
@@ -439,15 +439,21 @@ func (a *Allocator) heldAffected(ctx context.Context, r *PublishRequest) int {
 	if err != nil || entry == nil {
 		return 0
 	}
-	slots := slotsByID(&r.Day, entry.zone)
+	_, rows, err := a.ledger.DayBookings(ctx, r.Site, r.Date)
+	if err != nil {
+		return 0
+	}
+	slots := slotsByID(&r.Day, entry.zone())
 	booked, held := make(map[SlotID][]ServiceCode), make(map[SlotID][]ServiceCode)
-	for _, p := range view.Places {
-		if DateOf(p.Slot.Start.Time().In(entry.zone)) != r.Date {
-			continue
+	recorded := make(map[placeKey]bool)
+	for i := range rows {
+		if b := &rows[i]; b.Status.Live() {
+			booked[b.Slot] = append(booked[b.Slot], b.Service)
+			recorded[placeKey{b.Slot, b.Place}] = true
 		}
-		if p.Booked {
-			booked[p.Slot] = append(booked[p.Slot], p.Service)
-		} else {
+	}
+	for _, p := range view.Places {
+		if !p.Booked && !recorded[placeKey{p.Slot, p.Place}] && DateOf(p.Slot.Start.Time().In(entry.zone())) == r.Date {
 			held[p.Slot] = append(held[p.Slot], p.Service)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -32,9 +33,10 @@ type pointIndex struct {
 
 // siteEntry is one site.
 type siteEntry struct {
+	key        SiteID
+	tz         atomic.Pointer[time.Location]
 	mu         sync.RWMutex
 	site       Site
-	zone       *time.Location
 	days       map[Date]*dayEntry
 	usage      map[slotKey]Counts // of slots that have any claim
 	trusted    bool               // usage was read from a built inventory
@@ -106,18 +108,20 @@ func (d *directory) putSites(sites ...Site) error {
 		d.mu.Lock()
 		e := d.sites[s.ID]
 		if e == nil {
-			e = &siteEntry{days: make(map[Date]*dayEntry), usage: make(map[slotKey]Counts)}
+			e = &siteEntry{key: s.ID, days: make(map[Date]*dayEntry), usage: make(map[slotKey]Counts)}
 			d.sites[s.ID] = e
 		}
 		e.mu.Lock()
-		moved := e.site.Lat != s.Lat || e.site.Lon != s.Lon || e.zone == nil
-		if e.zone == nil || s.Version >= e.site.Version {
-			if e.zone != nil && e.zone != zone {
+		known := e.zone()
+		moved := e.site.Lat != s.Lat || e.site.Lon != s.Lon || known == nil
+		if known == nil || s.Version >= e.site.Version {
+			if known != nil && known != zone {
 				for _, day := range e.days {
 					day.slots, day.free, day.bounds = nil, nil, nil
 				}
 			}
-			e.site, e.zone = s, zone
+			e.site = s
+			e.tz.Store(zone)
 		}
 		e.mu.Unlock()
 		if moved {
@@ -145,10 +149,11 @@ func (d *directory) near() *pointIndex {
 	for _, e := range d.sites {
 		p.sites = append(p.sites, e)
 	}
-	slices.SortFunc(p.sites, func(a, b *siteEntry) int { return cmp.Compare(a.site.ID, b.site.ID) })
+	slices.SortFunc(p.sites, func(a, b *siteEntry) int { return cmp.Compare(a.key, b.key) })
 	lats, lons := make([]float64, len(p.sites)), make([]float64, len(p.sites))
 	for i, e := range p.sites {
-		lats[i], lons[i] = e.site.Lat, e.site.Lon
+		site := e.details()
+		lats[i], lons[i] = site.Lat, site.Lon
 	}
 	p.index = d.nearest.Index(lats, lons)
 	d.points = p
@@ -226,7 +231,7 @@ func (e *siteEntry) forgetBefore(date Date) {
 		}
 	}
 	for k := range e.usage {
-		if DateOf(k.start.Time().In(e.zone)) < date {
+		if DateOf(k.start.Time().In(e.zone())) < date {
 			delete(e.usage, k)
 		}
 	}
@@ -242,7 +247,7 @@ func (e *siteEntry) setUsage(id SlotID, counts Counts) {
 	} else {
 		e.usage[key] = counts
 	}
-	if day := e.days[DateOf(id.Start.Time().In(e.zone))]; day != nil {
+	if day := e.days[DateOf(id.Start.Time().In(e.zone()))]; day != nil {
 		day.free = nil
 	}
 }
@@ -260,12 +265,12 @@ type offer struct {
 func (e *siteEntry) offer(start Minute, length int16, service ServiceCode, access Access) (o offer, known, several bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	date := DateOf(start.Time().In(e.zone))
+	date := DateOf(start.Time().In(e.zone()))
 	day := e.days[date]
 	if day == nil {
 		return offer{}, false, false
 	}
-	for _, s := range day.allSlots(e.zone) {
+	for _, s := range day.allSlots(e.zone()) {
 		if s.ID.Start != start || length != 0 && s.ID.Length != length || !s.offers(service) {
 			continue
 		}
@@ -323,7 +328,7 @@ func (e *siteEntry) freeSlots(date Date, service ServiceCode) []SlotFree {
 	if day = e.days[date]; day == nil {
 		return nil
 	}
-	for _, s := range day.allSlots(e.zone) {
+	for _, s := range day.allSlots(e.zone()) {
 		bounds := day.boundsOf(s, service, AccessPublic)
 		if n := FreeWithin(bounds, e.usage[slotKey{s.ID.Start, s.ID.Length}]); n > 0 {
 			free = append(free, SlotFree{s.ID.Start, s.ID.Length, n})

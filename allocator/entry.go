@@ -10,7 +10,10 @@ func (e *siteEntry) details() Site {
 	return e.site
 }
 
-func (e *siteEntry) id() SiteID { return e.details().ID }
+func (e *siteEntry) id() SiteID { return e.key }
+
+// zone is the site's time zone.
+func (e *siteEntry) zone() *time.Location { return e.tz.Load() }
 
 func (e *siteEntry) name() string { return e.details().Name }
 

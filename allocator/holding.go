@@ -192,7 +192,7 @@ func (a *Allocator) resolveClaim(ctx context.Context, caller Caller, entry *site
 		return HoldClaim{}, Refuse(CodeSlotUnknown, "no slot is so long")
 	}
 	start := MinuteOf(c.Start)
-	date := DateOf(start.Time().In(entry.zone))
+	date := DateOf(start.Time().In(entry.zone()))
 	if ahead := start.Time().Sub(a.clock.Now()); ahead > (MaxHorizonDays+1)*24*time.Hour || ahead < -48*time.Hour {
 		return HoldClaim{}, Refuse(CodeOutsideWindow, "%s cannot be booked", date)
 	}
@@ -208,7 +208,7 @@ func (a *Allocator) resolveClaim(ctx context.Context, caller Caller, entry *site
 		}
 		o, known, several = entry.offer(start, int16(c.Length), c.Service, access)
 	}
-	window := a.window(&service, entry.zone, caller)
+	window := a.window(&service, entry.zone(), caller)
 	switch now := a.clock.Now(); {
 	case several:
 		return HoldClaim{}, &Error{Code: CodeInvalid, Detail: "several lengths are offered at that start: name one", Faults: []Fault{{"/length", "is needed here"}}}
@@ -275,7 +275,7 @@ func (a *Allocator) acknowledge(r *HoldRequest, wishes []wish, granted []HoldRes
 				Index: w.indexes[j], Start: c.Slot.Start, Length: c.Slot.Length, Date: c.Date, Service: c.Service,
 				Place: g.Places[j],
 			})
-			h.Claims[w.indexes[j]] = HeldClaim{Slot: c.Slot, Date: c.Date, Service: c.Service, TimeZone: w.entry.zone.String()}
+			h.Claims[w.indexes[j]] = HeldClaim{Slot: c.Slot, Date: c.Date, Service: c.Service, TimeZone: w.entry.zone().String()}
 		}
 		t.Legs = append(t.Legs, l)
 		if deadline == 0 || g.DeadlineMs < deadline {
@@ -297,7 +297,7 @@ func (a *Allocator) full(w *wish, claim int, code Code) error {
 
 // noRoom is the refusal of a slot without room.
 func (a *Allocator) noRoom(code Code, entry *siteEntry, slot SlotID, service ServiceCode, index int) error {
-	e := Refuse(code, "no place is left at %s", slot.Start.Time().In(entry.zone).Format(time.RFC3339))
+	e := Refuse(code, "no place is left at %s", slot.Start.Time().In(entry.zone()).Format(time.RFC3339))
 	if code == CodeHoldLost {
 		e.Detail = "the hold was lost and no place is left in its slot"
 		a.observer.Count("hold_lost_full")
@@ -391,7 +391,7 @@ func (a *Allocator) holdOf(ctx context.Context, t *ticket, token string) Hold {
 		l := &t.Legs[i]
 		zone := "UTC"
 		if entry, err := a.knownSite(ctx, l.Site); err == nil {
-			zone = entry.zone.String()
+			zone = entry.zone().String()
 		}
 		for j, c := range l.Claims {
 			if c.Index < len(h.Claims) {

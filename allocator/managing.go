@@ -65,7 +65,7 @@ func (a *Allocator) fullView(ctx context.Context, row *Booking, person *Person) 
 		if err != nil {
 			return BookingView{}, ledgerError(err)
 		}
-		MarkUnsupported(&day, entry.zone, live)
+		MarkUnsupported(&day, entry.zone(), live)
 		for i := range live {
 			if live[i].Key == row.Key {
 				row.Unsupported = live[i].Unsupported
@@ -78,7 +78,7 @@ func (a *Allocator) fullView(ctx context.Context, row *Booking, person *Person) 
 }
 
 func (a *Allocator) view(row *Booking, entry *siteEntry) BookingView {
-	v := BookingView{Booking: *row, Reference: row.Key.Reference(), TimeZone: entry.zone.String(), SiteName: entry.name()}
+	v := BookingView{Booking: *row, Reference: row.Key.Reference(), TimeZone: entry.zone().String(), SiteName: entry.name()}
 	if row.ReplacedBy != 0 {
 		v.ReplacedBy = row.ReplacedBy.Reference()
 	}
@@ -196,7 +196,7 @@ func (a *Allocator) DayBookings(ctx context.Context, site SiteID, date Date) ([]
 	if err != nil {
 		return nil, ledgerError(err)
 	}
-	MarkUnsupported(&day, entry.zone, rows)
+	MarkUnsupported(&day, entry.zone(), rows)
 	slices.SortFunc(rows, func(x, y Booking) int {
 		return cmp.Or(x.Slot.Compare(y.Slot), cmp.Compare(x.Place, y.Place), x.RecordedAt.Compare(y.RecordedAt))
 	})
@@ -292,12 +292,12 @@ func (e *siteEntry) nearNow(now time.Time, service ServiceCode, length int16) []
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	at := MinuteOf(now)
-	day := e.days[DateOf(now.In(e.zone))]
+	day := e.days[DateOf(now.In(e.zone()))]
 	if day == nil {
 		return nil
 	}
 	var near []slotKey
-	for _, s := range day.allSlots(e.zone) {
+	for _, s := range day.allSlots(e.zone()) {
 		if s.ID.Start+Minute(s.ID.Length) > at && (length == 0 || s.ID.Length == length) && s.offers(service) {
 			near = append(near, slotKey{s.ID.Start, s.ID.Length})
 		}

@@ -274,7 +274,7 @@ func (a *Allocator) resolvePins(ctx context.Context, shard int) error {
 func (a *Allocator) voiding(pin *StuckPin) Voiding {
 	zone := time.UTC
 	if entry := a.directory.site(pin.Site); entry != nil {
-		zone = entry.zone
+		zone = entry.zone()
 	}
 	v := Voiding{Reason: CodeHoldExpired}
 	for i, p := range pin.Places {

@@ -150,13 +150,13 @@ func (e *siteEntry) daysWithin(sp span) []Date {
 
 // freeDays adds up what is free day by day; next is the first free start.
 func (a *Allocator) freeDays(entry *siteEntry, s *Service, r *SearchRequest, now time.Time) (days []DayFree, next time.Time) {
-	sp := a.bookable(s, entry.zone, r.From, r.To, now)
+	sp := a.bookable(s, entry.zone(), r.From, r.To, now)
 	for _, date := range entry.daysWithin(sp) {
 		free := 0
 		for _, slot := range fitting(entry.freeSlots(date, s.Code), sp, r.People) {
 			free += slot.Free
 			if next.IsZero() {
-				next = slot.Start.Time().In(entry.zone)
+				next = slot.Start.Time().In(entry.zone())
 			}
 		}
 		if free > 0 || r.IncludeFull {
@@ -216,9 +216,9 @@ func (a *Allocator) Availability(ctx context.Context, r AvailabilityRequest) (Av
 	}
 	a.ensureTrusted(ctx, entry)
 	now := a.clock.Now()
-	reply := AvailabilityReply{AsOf: a.directory.asOf(a.inventory.Shards()), Zone: entry.zone}
+	reply := AvailabilityReply{AsOf: a.directory.asOf(a.inventory.Shards()), Zone: entry.zone()}
 	reply.Age = max(0, now.Sub(reply.AsOf))
-	sp := a.bookable(&service, entry.zone, r.From, r.To, now)
+	sp := a.bookable(&service, entry.zone(), r.From, r.To, now)
 	for _, date := range entry.daysWithin(sp) {
 		if slots := fitting(entry.freeSlots(date, r.Service), sp, r.People); len(slots) > 0 {
 			reply.Days = append(reply.Days, DaySlots{date, slices.Clone(slots)})
@@ -234,8 +234,8 @@ func (a *Allocator) alternatives(entry *siteEntry, slot SlotID, code ServiceCode
 		return nil
 	}
 	now := a.clock.Now()
-	sp := a.bookable(&service, entry.zone, 0, 0, now)
-	day := DateOf(slot.Start.Time().In(entry.zone))
+	sp := a.bookable(&service, entry.zone(), 0, 0, now)
+	day := DateOf(slot.Start.Time().In(entry.zone()))
 	sp.from, sp.to = max(sp.from, day-7), min(sp.to, day+7)
 	var same []Alternative
 	site := entry.details()
@@ -274,7 +274,7 @@ func (a *Allocator) nextAt(entry *siteEntry, s *Service, now time.Time, metres i
 	if entry.offline() {
 		return Alternative{}, false
 	}
-	sp := a.bookable(s, entry.zone, 0, 0, now)
+	sp := a.bookable(s, entry.zone(), 0, 0, now)
 	for _, date := range entry.daysWithin(sp) {
 		if slots := fitting(entry.freeSlots(date, s.Code), sp, 1); len(slots) > 0 {
 			site := entry.details()
