@@ -1,6 +1,8 @@
 package ledgersuite
 
 import (
+	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,34 +115,86 @@ func later(t *testing.T, l allocator.Ledger) time.Time {
 	return first
 }
 
-// testChanged: days that rose and sites where something ended, since an instant.
+// testChanged: whoever follows from Now to Now misses nothing. Older changes may be told again.
 func testChanged(t *testing.T, w, other *World) {
-	changed := func(since time.Time) allocator.Changed {
+	from := later(t, w.Ledger)
+	follow := func(what string, day, ended *World) {
 		t.Helper()
-		c, err := w.Ledger.Changed(t.Context(), since)
+		c, err := w.Ledger.Changed(t.Context(), from)
 		must(t, err)
-		return c
+		if from = c.Now; from.IsZero() {
+			t.Errorf("%s: no instant to go on from", what)
+		}
+		if day != nil {
+			stored, err := w.Ledger.Day(t.Context(), day.Site, day.Date)
+			must(t, err)
+			if !slices.Contains(c.Days, allocator.DayRevision{Site: day.Site, Date: day.Date, Revision: stored.Revision}) {
+				t.Errorf("%s: days %v", what, c.Days)
+			}
+		}
+		if ended != nil && !slices.Contains(c.Ended, ended.Site) {
+			t.Errorf("%s: ended at %v", what, c.Ended)
+		}
+		again, err := w.Ledger.Changed(t.Context(), from.Add(time.Hour))
+		must(t, err)
+		if len(again.Days)+len(again.Ended) > 0 {
+			t.Errorf("%s: changed in an hour: %+v", what, again)
+		}
 	}
-	since := later(t, w.Ledger)
-	if c := changed(since); len(c.Days)+len(c.Ended) > 0 || c.Now.Before(since) {
-		t.Errorf("changed without a change: %+v", c)
-	}
+	follow("nothing", nil, nil)
 	row := other.Book(t, Spot{4, 0, Blue, 4})[0]
 	other.Publish(t, Open(4, Blue))
-	w.Publish(t, Open(3, Blue)) // equal: nothing changes
-	c := changed(since)
-	same(t, "days", c.Days, []allocator.DayRevision{{Site: other.Site, Date: other.Date, Revision: 2}})
-	same(t, "ended", c.Ended, []allocator.SiteID(nil))
-	other.Turn(t, row.Key, allocator.StatusArrived, "")
-	same(t, "ended by arriving", changed(since).Ended, []allocator.SiteID(nil))
+	follow("published", other, nil)
 	other.Turn(t, row.Key, allocator.StatusCancelled, "")
-	same(t, "ended by a cancellation", changed(since).Ended, []allocator.SiteID{other.Site})
-	since = later(t, w.Ledger)
+	follow("cancelled", nil, other)
 	lost := w.Recording(Spot{7, 0, Blue, 1})
 	must(t, one(w.Ledger.Void(t.Context(), []allocator.Voiding{VoidingOf(lost, allocator.CodeHoldLost)})))
-	c = changed(since)
-	same(t, "ended by a void", c.Ended, []allocator.SiteID{w.Site})
-	same(t, "no days", c.Days, []allocator.DayRevision(nil))
+	w.Publish(t, Open(5, Blue))
+	follow("published, and a void", w, w)
+	current := w.Book(t, Spot{8, 0, Blue, 10})[0]
+	move := w.Recording(Spot{9, 0, Blue, 10})
+	move.Replaces = current.Key
+	w.Record(t, move)
+	follow("moved", nil, w)
+	cut := other.Change()
+	other.Book(t, Spot{9, 0, Blue, 5})
+	cut.Cancel = true
+	other.PublishAll(t, cut)
+	follow("cancelled by the site", other, other)
+	testChangedWhileWriting(t, w, from)
+}
+
+// testChangedWhileWriting: nothing falls between two looks.
+func testChangedWhileWriting(t *testing.T, w *World, from time.Time) {
+	var done sync.WaitGroup
+	for i := range 8 {
+		done.Go(func() {
+			definite(t, func() ([]allocator.PublishResult, error) {
+				change := w.Change(Open(10+i, Blue))
+				change.Day.Date += allocator.Date(i)
+				return w.Ledger.Publish(t.Context(), []allocator.DayChange{change})
+			})
+		})
+	}
+	seen := make(map[allocator.Date]bool)
+	look := func() {
+		c, err := w.Ledger.Changed(t.Context(), from)
+		must(t, err)
+		from = c.Now
+		for _, d := range c.Days {
+			seen[d.Date] = seen[d.Date] || d.Site == w.Site
+		}
+	}
+	for range 20 {
+		look()
+	}
+	done.Wait()
+	look()
+	for i := range allocator.Date(8) {
+		if !seen[w.Date+i] {
+			t.Errorf("the change of day %d was missed", i)
+		}
+	}
 }
 
 // testEvents: one per transition, in order, in pages that a cursor joins without gap or repeat.

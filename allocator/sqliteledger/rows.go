@@ -1,0 +1,239 @@
+package sqliteledger
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"muster/allocator"
+)
+
+// bookingColumns are those that scanBooking reads, of a table called b.
+const bookingColumns = `b.booking_key, b.hold, b.site_id, b.starts_at, b.length, b.date, b.place, b.service, b.programme,
+	b.dose, b.person, b.one_person, b.sealed, b.status, b.version, b.reason, b.replaced_by, b.recorded_at`
+
+func scanBooking(scan func(into ...any) error) (b allocator.Booking, err error) {
+	var hold, person []byte
+	var replacedBy *int64
+	var recordedAt int64
+	err = scan(&b.Key, &hold, &b.Slot.Site, &b.Slot.Start, &b.Slot.Length, &b.Date, &b.Place, &b.Service, &b.Programme,
+		&b.Dose, &person, &b.OnePerson, &b.Sealed, &b.Status, &b.Version, &b.Reason, &replacedBy, &recordedAt)
+	if err != nil {
+		return b, err
+	}
+	ok := false
+	if b.Hold, ok = allocator.HoldIDFrom(hold); !ok {
+		return b, fmt.Errorf("booking %d: its hold is not an id", b.Key)
+	}
+	copy(b.Person[:], person)
+	if replacedBy != nil {
+		b.ReplacedBy = allocator.BookingKey(*replacedBy)
+	}
+	b.RecordedAt = instant(recordedAt)
+	return b, nil
+}
+
+const (
+	insertBookings = `INSERT INTO bookings (booking_key, hold, claims, site_id, starts_at, length, date, place, service,
+	programme, dose, person, one_person, sealed, status, version, reason, replaced_by, recorded_at, ended_at) VALUES `
+	insertEvents = `INSERT INTO events (type, at, actor, reason, booking_key, status, version, site_id, date, revision) VALUES `
+)
+
+// bookingRow is a row to insert.
+func bookingRow(b *allocator.Booking, claims int, now int64) []any {
+	var person, sealed, replacedBy, endedAt any
+	if b.Person != (allocator.PersonKey{}) {
+		person = b.Person[:]
+	}
+	if len(b.Sealed) > 0 {
+		sealed = b.Sealed
+	}
+	if b.ReplacedBy != 0 {
+		replacedBy = int64(b.ReplacedBy)
+	}
+	if !b.Status.Live() {
+		endedAt = now
+	}
+	return []any{
+		int64(b.Key), b.Hold.Bytes(), int64(claims), string(b.Slot.Site), int64(b.Slot.Start), int64(b.Slot.Length),
+		int64(b.Date), int64(b.Place), string(b.Service), b.Programme, int64(b.Dose), person, b.OnePerson, sealed,
+		string(b.Status), int64(b.Version), b.Reason, replacedBy, b.RecordedAt.UnixMicro(), endedAt,
+	}
+}
+
+// eventRow is a row to insert.
+func eventRow(e *allocator.Event) []any {
+	if e.Type == allocator.EventCapacity {
+		return []any{string(e.Type), e.At.UnixMicro(), e.Actor, e.Reason, nil, nil, nil, string(e.Site), int64(e.Date), e.Revision}
+	}
+	return []any{
+		string(e.Type), e.At.UnixMicro(), e.Actor, e.Reason, int64(e.Booking), string(e.Status), int64(e.Version), nil, nil, nil,
+	}
+}
+
+// insertSizes are how many rows one statement inserts, so that few texts need preparing.
+var insertSizes = [...]int{32, 8, 1}
+
+// insert adds rows by statements of many rows each. Tail ends each statement.
+func (t *tx) insert(head string, rows [][]any, tail string) error {
+	for _, size := range insertSizes {
+		for ; len(rows) >= size; rows = rows[size:] {
+			args := make([]any, 0, size*len(rows[0]))
+			for _, row := range rows[:size] {
+				args = append(args, row...)
+			}
+			values := "(" + strings.Repeat("?,", len(rows[0])-1) + "?)"
+			text := head + strings.Repeat(values+",", size-1) + values + tail
+			if err := t.exec(text, args...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// list writes a JSON array for json_each.
+type list struct{ text []byte }
+
+func (l *list) comma() {
+	if n := len(l.text); n == 0 {
+		l.text = append(l.text, '[')
+	} else if l.text[n-1] != '[' {
+		l.text = append(l.text, ',')
+	}
+}
+
+func (l *list) number(n int64) {
+	l.comma()
+	l.text = strconv.AppendInt(l.text, n, 10)
+}
+
+func (l *list) string(s string) {
+	l.comma()
+	quoted, err := json.Marshal(s)
+	if err != nil {
+		panic(err) // strings always encode
+	}
+	l.text = append(l.text, quoted...)
+}
+
+// open begins an array within the array; shut ends it.
+func (l *list) open() {
+	l.comma()
+	l.text = append(l.text, '[')
+}
+
+func (l *list) shut() { l.text = append(l.text, ']') }
+
+// argument is the whole list, as the one argument of a query.
+func (l *list) argument() []any {
+	if len(l.text) == 0 {
+		return []any{"[]"}
+	}
+	return []any{string(l.text) + "]"}
+}
+
+// siteDetails is the form in which a site's details are stored.
+type siteDetails struct {
+	Name            string   `json:"name,omitempty"`
+	Type            string   `json:"type,omitempty"`
+	AddressLines    []string `json:"addressLines,omitempty"`
+	Postcode        string   `json:"postcode,omitempty"`
+	Lat             float64  `json:"lat"`
+	Lon             float64  `json:"lon"`
+	ODSCode         string   `json:"odsCode,omitempty"`
+	Region          string   `json:"region,omitempty"`
+	ICB             string   `json:"icb,omitempty"`
+	Phone           string   `json:"phone,omitempty"`
+	Accessibilities []string `json:"accessibilities,omitempty"`
+	Information     string   `json:"information,omitempty"`
+	Offline         bool     `json:"offline,omitempty"`
+	Publisher       string   `json:"publisher,omitempty"`
+}
+
+func encodeSite(s *allocator.Site) (string, error) {
+	text, err := json.Marshal(siteDetails{
+		s.Name, s.Type, s.AddressLines, s.Postcode, s.Lat, s.Lon, s.ODSCode, s.Region, s.ICB, s.Phone, s.Accessibilities,
+		s.Information, s.Offline, s.Publisher,
+	})
+	return string(text), err
+}
+
+const siteColumns = `s.site_id, s.generation, s.version, s.time_zone, s.details`
+
+func scanSite(scan func(into ...any) error) (s allocator.Site, err error) {
+	var text []byte
+	if err := scan(&s.ID, &s.Generation, &s.Version, &s.TimeZone, &text); err != nil {
+		return s, err
+	}
+	var d siteDetails
+	if err := json.Unmarshal(text, &d); err != nil {
+		return s, fmt.Errorf("details of site %s: %w", s.ID, err)
+	}
+	s.Name, s.Type, s.AddressLines, s.Postcode, s.Lat, s.Lon = d.Name, d.Type, d.AddressLines, d.Postcode, d.Lat, d.Lon
+	s.ODSCode, s.Region, s.ICB, s.Phone, s.Accessibilities = d.ODSCode, d.Region, d.ICB, d.Phone, d.Accessibilities
+	s.Information, s.Offline, s.Publisher = d.Information, d.Offline, d.Publisher
+	return s, nil
+}
+
+// serviceDetails is the form in which a service's details are stored.
+type serviceDetails struct {
+	Name         string `json:"name,omitempty"`
+	Programme    string `json:"programme,omitempty"`
+	Dose         int    `json:"dose,omitempty"`
+	OnePerPerson bool   `json:"onePerPerson,omitempty"`
+	BookingOpens int64  `json:"bookingOpens,omitempty"`
+	FirstDate    int32  `json:"firstDate,omitempty"`
+	LastDate     int32  `json:"lastDate,omitempty"`
+	MinLeadHours int    `json:"minLeadHours,omitempty"`
+	WindowDays   int    `json:"windowDays,omitempty"`
+	MinAge       int    `json:"minAge,omitempty"`
+	MaxAge       int    `json:"maxAge,omitempty"`
+}
+
+func encodeService(s *allocator.Service) (string, error) {
+	text, err := json.Marshal(serviceDetails{
+		s.Name, s.Programme, s.Dose, s.OnePerPerson, s.BookingOpens, int32(s.FirstDate), int32(s.LastDate), s.MinLeadHours,
+		s.WindowDays, s.Eligibility.MinAge, s.Eligibility.MaxAge,
+	})
+	return string(text), err
+}
+
+func scanService(scan func(into ...any) error) (s allocator.Service, err error) {
+	var text []byte
+	if err := scan(&s.Code, &s.Version, &text); err != nil {
+		return s, err
+	}
+	var d serviceDetails
+	if err := json.Unmarshal(text, &d); err != nil {
+		return s, fmt.Errorf("details of service %s: %w", s.Code, err)
+	}
+	s.Name, s.Programme, s.Dose, s.OnePerPerson = d.Name, d.Programme, d.Dose, d.OnePerPerson
+	s.BookingOpens, s.FirstDate, s.LastDate = d.BookingOpens, allocator.Date(d.FirstDate), allocator.Date(d.LastDate)
+	s.MinLeadHours, s.WindowDays = d.MinLeadHours, d.WindowDays
+	s.Eligibility = allocator.Eligibility{MinAge: d.MinAge, MaxAge: d.MaxAge}
+	return s, nil
+}
+
+func scanDay(scan func(into ...any) error) (d allocator.Day, err error) {
+	var text []byte
+	if err := scan(&d.Site, &d.Date, &d.Revision, &text); err != nil {
+		return d, err
+	}
+	d.Sessions, err = allocator.DecodeSessions(text)
+	return d, err
+}
+
+// zone finds a time zone by name, once.
+func (l *Ledger) zone(name string) (*time.Location, error) {
+	if z, ok := l.zones.Load(name); ok {
+		return z.(*time.Location), nil
+	}
+	z, err := time.LoadLocation(name)
+	if err == nil {
+		l.zones.Store(name, z)
+	}
+	return z, err
+}
