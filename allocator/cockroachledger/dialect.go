@@ -135,6 +135,9 @@ func attemptPostgres(ctx context.Context, conn *pgx.Conn, mode pgx.TxAccessMode,
 	if err != nil {
 		return err
 	}
+	if wrap, ok := ctx.Value(wrapTx{}).(func(pgx.Tx) pgx.Tx); ok {
+		tx = wrap(tx)
+	}
 	if err := fn(tx); err != nil {
 		rollback(ctx, tx)
 		return err
@@ -144,6 +147,9 @@ func attemptPostgres(ctx context.Context, conn *pgx.Conn, mode pgx.TxAccessMode,
 	}
 	return nil
 }
+
+// wrapTx is the context key under which tests put a function that wraps transactions in faults.
+type wrapTx struct{}
 
 // rollback ends a failed transaction whatever became of its context.
 func rollback(ctx context.Context, tx pgx.Tx) {

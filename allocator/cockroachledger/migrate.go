@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -25,6 +26,10 @@ var migrationFiles embed.FS
 const (
 	versionTable = "muster_schema"
 	lockTable    = "muster_schema_lock"
+
+	// migrateConnections are Migrate's own: it holds one while it waits for its turn, and for its turn needs others, so
+	// callers that shared a small pool would wait for each other.
+	migrateConnections = 4
 )
 
 // Migrate brings the schema up to this program's. Any number of programs may call it at once, and it may be repeated
@@ -39,7 +44,14 @@ func (l *Ledger) Migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db := stdlib.OpenDBFromPool(l.pool)
+	config := l.pool.Config()
+	config.MaxConns = migrateConnections
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	db := stdlib.OpenDBFromPool(pool)
 	defer db.Close()
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
 		goose.WithTableName(versionTable), goose.WithLocker(turns), goose.WithDisableGlobalRegistry(true))
@@ -49,7 +61,7 @@ func (l *Ledger) Migrate(ctx context.Context) error {
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	return l.engine.afterMigrations(ctx, l.pool)
+	return l.engine.afterMigrations(ctx, pool)
 }
 
 // schemaVersion is the version of the newest migration that this program brings along.

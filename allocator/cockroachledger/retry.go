@@ -164,9 +164,10 @@ func isVerdict(err error) bool {
 
 // refused says whether an error at the commit proves that nothing was committed: the server said so, in so many words,
 // and went on living. Cancelled statements (57014) are in doubt on CockroachDB; classes 08 and 57 come from servers that
-// end, and 40003 says itself that nobody knows.
+// end, and 40003 says itself that nobody knows. pgconn.SafeToRetry is no evidence here: a connection that was lost while
+// the answer to COMMIT was read says "conn closed, safe to retry" too.
 func refused(err error) bool {
-	if errors.Is(err, pgx.ErrTxCommitRollback) || pgconn.SafeToRetry(err) {
+	if errors.Is(err, pgx.ErrTxCommitRollback) {
 		return true
 	}
 	state := stateOf(err)
