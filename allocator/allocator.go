@@ -49,6 +49,7 @@ type Allocator struct {
 	settles   []*combiner[SettleItem, ApplyOutcome]
 	frees     []*combiner[FreeItem, ApplyOutcome]
 	records   *combiner[Recording, RecordResult]
+	nudges    []chan struct{} // per shard: something changed here, the feed is worth a look
 	builds    builds
 	dirty     dirtySites
 	running   sync.Map // request keys of multi-site holds under way
@@ -107,8 +108,10 @@ func New(c Config) (*Allocator, error) {
 func (a *Allocator) combine() {
 	l := a.limits
 	for shard := range a.inventory.Shards() {
+		a.nudges = append(a.nudges, make(chan struct{}, 1))
 		a.holds = append(a.holds, newCombiner(l.HoldQueue, l.HoldBatch, l.HoldDeadline,
 			func(ctx context.Context, items []HoldItem) ([]HoldResult, error) {
+				defer a.nudge(shard)
 				return onShard(ctx, a.epochs, shard, func(epoch int64) ([]HoldResult, error) {
 					return a.inventory.Hold(ctx, shard, epoch, items)
 				})
@@ -242,6 +245,14 @@ func (a *Allocator) probe(ctx context.Context) {
 			a.log.Warn("ledger does not answer", "error", err)
 		}
 	})
+}
+
+// nudge makes the shard's changes be read soon.
+func (a *Allocator) nudge(shard int) {
+	select {
+	case a.nudges[shard] <- struct{}{}:
+	default:
+	}
 }
 
 // every calls work at once and then each period after the last call ended, until ctx ends.

@@ -386,7 +386,7 @@ func (a *Allocator) published(ctx context.Context, r *PublishRequest, change *Da
 		return reply, nil
 	}
 	for i := range result.Cancelled {
-		a.freeRow(&result.Cancelled[i])
+		a.postFree(a.Shard(r.Site), endedRow(&result.Cancelled[i]))
 	}
 	if a.createServices && a.namesNewService(&r.Day) {
 		if services, err := a.ledger.Services(ctx); err == nil {

@@ -453,7 +453,7 @@ func (c *confirmation) release(reason Code) {
 			row := &c.rows[l.first+j]
 			item.Places = append(item.Places, Placed{row.Slot, row.Place, row.Service})
 		}
-		c.a.postFree(l.shard, item)
+		c.a.freeNow(l.shard, item)
 	}
 }
 
@@ -480,7 +480,7 @@ func (c *confirmation) succeed(ctx context.Context, result RecordResult) ([]Book
 		c.a.dirty.raise(site)
 	}
 	if result.Replaced != nil {
-		c.a.freeRow(result.Replaced)
+		c.a.freeNow(c.a.Shard(result.Replaced.Slot.Site), endedRow(result.Replaced))
 	}
 	rows := make(map[BookingKey]*Booking, len(result.Rows))
 	for i := range result.Rows {
@@ -499,7 +499,7 @@ func (c *confirmation) succeed(ctx context.Context, result RecordResult) ([]Book
 			if row.Status.Live() {
 				settled.Places = append(settled.Places, Placed{row.Slot, row.Place, row.Service})
 			} else {
-				c.a.freeRow(row)
+				c.a.postFree(l.shard, endedRow(row))
 			}
 			if index := l.Claims[j].Index; index < len(views) {
 				views[index] = c.a.view(row, l.entry)

@@ -349,8 +349,6 @@ func (a *Allocator) inspectLeg(ctx context.Context, l *leg) (string, error) {
 	switch state {
 	case GrantHeld:
 		return "held", nil
-	case GrantPinned:
-		return "pinned", nil
 	case GrantBooked:
 		return "booked", nil
 	case GrantReleased:
@@ -364,7 +362,9 @@ func (a *Allocator) inspectLeg(ctx context.Context, l *leg) (string, error) {
 	}
 	switch {
 	case len(rows) > 0 && rows[0].Status != StatusVoid:
-		return "booked", nil
+		return "booked", nil // perhaps the inventory has not learnt it yet
+	case state == GrantPinned:
+		return "pinned", nil
 	case len(rows) > 0 && rows[0].Reason == string(CodeHoldReleased):
 		return "released", nil
 	case len(rows) > 0 || a.clock.Now().UnixMilli() >= l.DeadlineMs+l.GraceMs:
@@ -426,6 +426,9 @@ func (a *Allocator) Release(ctx context.Context, token string) error {
 		case state == GrantBooked:
 			return Refuse(CodeHoldBooked, "the hold is a booking already: cancel that")
 		case state == GrantPinned:
+			if v, err := a.inspectLeg(ctx, l); err == nil && v == "booked" {
+				return Refuse(CodeHoldBooked, "the hold is a booking already: cancel that")
+			}
 			return &Error{Code: CodeInProgress, Detail: "the hold is being confirmed", RetryAfter: time.Second}
 		}
 	}

@@ -125,17 +125,31 @@ func (a *Allocator) transition(ctx context.Context, t Transition, person *Person
 		return BookingView{}, Refuse(CodeTransitionRefused, "a booking that is %s cannot become %s", r.Booking.Status, t.To)
 	}
 	if !r.Booking.Status.Live() {
-		a.freeRow(&r.Booking)
+		a.freeNow(a.Shard(r.Booking.Slot.Site), endedRow(&r.Booking))
 	}
 	return a.fullView(ctx, &r.Booking, person)
 }
 
-// freeRow gives back the place of a booking that ended. Its hold's other bookings stay.
-func (a *Allocator) freeRow(row *Booking) {
-	a.postFree(a.Shard(row.Slot.Site), FreeItem{
+// endedRow is the free of a booking that ended. Its hold's other bookings stay.
+func endedRow(row *Booking) FreeItem {
+	return FreeItem{
 		ID: row.Hold, Site: row.Slot.Site, Partial: true, Reason: CodeBookingEnded,
 		Places: []Placed{{row.Slot, row.Place, row.Service}},
-	})
+	}
+}
+
+// freePatience is how long an answer waits for the inventory to learn that a place is free, so that whoever reads the
+// answer finds it free. The answer does not depend on it.
+const freePatience = 300 * time.Millisecond
+
+// freeNow tells the inventory of a free and waits a little for it.
+func (a *Allocator) freeNow(shard int, item FreeItem) {
+	ctx, cancel := context.WithTimeout(context.Background(), freePatience)
+	defer cancel()
+	if _, err := a.frees[shard].submit(ctx, item); errors.Is(err, error(errNotStarted)) {
+		a.observer.Count("free_dropped")
+		a.dirty.add(item.Site)
+	}
 }
 
 // postSettle and postFree tell the inventory in its own time. What does not get through is found by the resolver and by
@@ -167,6 +181,7 @@ func (a *Allocator) settle(ctx context.Context, shard int, items []SettleItem) (
 }
 
 func (a *Allocator) free(ctx context.Context, shard int, items []FreeItem) ([]ApplyOutcome, error) {
+	defer a.nudge(shard)
 	outcomes, err := onShard(ctx, a.epochs, shard, func(epoch int64) ([]ApplyOutcome, error) {
 		return a.inventory.Free(ctx, shard, epoch, items)
 	})

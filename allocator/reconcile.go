@@ -310,38 +310,57 @@ func (a *Allocator) resolved(ctx context.Context, shard int, pin *StuckPin, r *R
 	}
 }
 
-// follow reads a shard's changes into the directory.
+// nudgeSpacing is the shortest time between two looks at a shard's changes.
+const nudgeSpacing = 20 * time.Millisecond
+
+// follow reads a shard's changes into the directory: soon after this server changed something, and otherwise as often as
+// the limits say.
 func (a *Allocator) follow(ctx context.Context, shard int) {
 	cursor := ""
-	every(ctx, a.limits.SnapshotEvery, func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, a.limits.HoldDeadline)
-		defer cancel()
-		for {
-			began := a.clock.Now()
-			set, err := onShard(ctx, a.epochs, shard, func(epoch int64) (ChangeSet, error) {
-				return a.inventory.Changes(ctx, shard, epoch, cursor, 4096)
-			})
-			if err != nil {
-				if ctx.Err() == nil {
-					a.log.Debug("changes not read", "shard", shard, "error", err)
-				}
-				return
+	for ctx.Err() == nil {
+		cursor = a.followOnce(ctx, shard, cursor)
+		if wait(ctx, nudgeSpacing) != nil {
+			return
+		}
+		timer := time.NewTimer(a.limits.SnapshotEvery - nudgeSpacing)
+		select {
+		case <-a.nudges[shard]:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// followOnce reads what changed after a cursor and returns the next one.
+func (a *Allocator) followOnce(ctx context.Context, shard int, cursor string) string {
+	ctx, cancel := context.WithTimeout(ctx, a.limits.HoldDeadline)
+	defer cancel()
+	for {
+		began := a.clock.Now()
+		set, err := onShard(ctx, a.epochs, shard, func(epoch int64) (ChangeSet, error) {
+			return a.inventory.Changes(ctx, shard, epoch, cursor, 4096)
+		})
+		if err != nil {
+			if ctx.Err() == nil {
+				a.log.Debug("changes not read", "shard", shard, "error", err)
 			}
-			if set.Reset || cursor == "" {
-				// Usage after the new cursor was taken: what changes meanwhile is told again.
-				a.distrust(shard)
-				if err := a.readUsage(ctx, shard); err != nil {
-					return
-				}
-			}
-			cursor = set.Next
-			a.learn(ctx, &set)
-			if !set.More {
-				a.directory.setFed(shard, began)
-				return
+			return cursor
+		}
+		if set.Reset || cursor == "" {
+			// Usage after the new cursor was taken: what changes meanwhile is told again.
+			a.distrust(shard)
+			if err := a.readUsage(ctx, shard); err != nil {
+				return cursor
 			}
 		}
-	})
+		cursor = set.Next
+		a.learn(ctx, &set)
+		if !set.More {
+			a.directory.setFed(shard, began)
+			return cursor
+		}
+	}
 }
 
 // distrust makes every site of a shard be looked at before searches rely on it.
