@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"muster/allocator"
 	"muster/allocator/allocatortest/ledgersuite"
 	"muster/allocator/allocatortest/servers"
@@ -185,7 +187,7 @@ func TestLostBefore(t *testing.T) {
 	if _, err := l.Record(t.Context(), []allocator.Recording{item}); !errors.Is(err, allocator.ErrUnavailable) {
 		t.Errorf("lost within a transaction: %v", err)
 	}
-	network.arm(refused_)
+	network.arm(noneToBeHad)
 	if _, err := l.Record(t.Context(), []allocator.Recording{item}); !errors.Is(err, allocator.ErrUnavailable) || errors.Is(err, allocator.ErrOutcomeUnknown) {
 		t.Errorf("refused: %v", err)
 	}
@@ -265,4 +267,46 @@ func TestSchema(t *testing.T) {
 	if err := l.Migrate(t.Context()); err != nil { // repeats a statement that was carried out
 		t.Error(err)
 	}
+}
+
+// rivalTx has a rival act before each writing batch of a transaction that reads in its first one.
+type rivalTx struct {
+	pgx.Tx
+	batches int
+	rival   func()
+}
+
+func (tx *rivalTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
+	if tx.batches++; tx.batches == 2 {
+		tx.rival()
+	}
+	return tx.Tx.SendBatch(ctx, b)
+}
+
+// TestPublishIsNotStarved: a confirm for the day that changes comes between each reading and writing, so that the change
+// loses every time, until it has the other writers wait.
+func TestPublishIsNotStarved(t *testing.T) {
+	l := openOn(t, servers.Postgres(t), Options{Attempts: 8})
+	w := ledgersuite.NewWorld(t, l, "starved")
+	w.Publish(t, ledgersuite.Open(50, ledgersuite.Blue))
+	pin := w.Evidence(t)
+	attempts, won := 0, 0
+	rival := func() {
+		attempts++
+		item := w.Recording(ledgersuite.Spot{Slot: 0, Place: int32(attempts), Service: ledgersuite.Blue, Person: attempts})
+		item.Pins = []allocator.Evidence{pin}
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		if _, err := l.Record(ctx, []allocator.Recording{item}); err == nil {
+			won++
+		}
+	}
+	ctx := context.WithValue(t.Context(), wrapTx{}, func(tx pgx.Tx) pgx.Tx { return &rivalTx{Tx: tx, rival: rival} })
+	if _, err := l.Publish(ctx, []allocator.DayChange{w.Change(ledgersuite.Open(51, ledgersuite.Blue))}); err != nil {
+		t.Fatalf("after %d attempts: %v", attempts, err)
+	}
+	if won != afterSerializationFailures || attempts != won+1 {
+		t.Errorf("%d attempts, of which confirms won %d", attempts, won)
+	}
+	w.Audit(t)
 }

@@ -89,7 +89,7 @@ const (
 	afterCommit       // when the server has answered a COMMIT, before the answer arrives
 	afterExecute      // the same for a statement of its own
 	beforeExecute     // instead of sending it
-	refused_          // at once, for new connections
+	noneToBeHad       // at once, for new connections
 )
 
 // network reaches a server and cuts one connection when it is told to.
@@ -98,7 +98,7 @@ type network struct{ armed atomic.Int32 }
 func (n *network) arm(c cut) { n.armed.Store(int32(c)) }
 
 func (n *network) dial(ctx context.Context, protocol, address string) (net.Conn, error) {
-	if cut(n.armed.Load()) == refused_ {
+	if cut(n.armed.Load()) == noneToBeHad {
 		return nil, errors.New("injected: connection refused")
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, protocol, address)
