@@ -108,9 +108,16 @@ func (inv *Inventory) Settle(ctx context.Context, shard int, epoch int64, items 
 func (inv *Inventory) Free(ctx context.Context, shard int, epoch int64, items []allocator.FreeItem) ([]allocator.ApplyOutcome, error) {
 	args := []any{epoch}
 	for i := range items {
-		args = append(args, string(items[i].Site), lateMessage('F', items[i].ID, items[i].Reason, items[i].Places))
+		args = append(args, string(items[i].Site), lateMessage(freeKind(&items[i]), items[i].ID, items[i].Reason, items[i].Places))
 	}
 	return inv.late(ctx, shard, epoch, len(items), args)
+}
+
+func freeKind(item *allocator.FreeItem) byte {
+	if item.Partial {
+		return 'P'
+	}
+	return 'F'
 }
 
 // lateMessage writes kind1 id18 #reason1 reason {start4 len2 place3 #service1 service}*.

@@ -90,3 +90,5 @@ func (m *scriptedRedis) time() time.Time {
 	defer m.mu.Unlock()
 	return m.now
 }
+
+var settings1 = inventorysuite.Settings{Shards: 1}

@@ -240,3 +240,24 @@ func testReseatRefusals(t *testing.T, open Open) {
 	elsewhere.Site = "Nowhere"
 	want(h, "a site nobody built", h.reseat(elsewhere).Outcome, allocator.HoldNotBuilt)
 }
+
+// One booking of a family is cancelled: its place goes and stays gone, the others stay.
+func testFreePartly(t *testing.T, open Open) {
+	h := newHouse(t, open, Settings{})
+	g := h.hold(h.item(h.claim(0, 9), h.claim(1, 9)))[0].Grant
+	h.pin(g)
+	h.settle(g.ID, h.placed(0, 0), h.placed(1, 0))
+	for range 2 {
+		outcomes, err := h.Inventory.Free(h.ctx, 0, 1, []allocator.FreeItem{{ID: g.ID, Site: h.site, Places: []allocator.Placed{h.placed(0, 0)}, Partial: true}})
+		h.must(err)
+		want(h, "free", outcomes[0], allocator.Applied)
+		h.wantPlaces(is(1, 0, g.ID, "booked"))
+		want(h, "state", h.state(g.ID), allocator.GrantBooked)
+		want(h, "a late settle", h.settle(g.ID, h.placed(0, 0), h.placed(1, 0)), allocator.Applied)
+		h.wantPlaces(is(1, 0, g.ID, "booked"))
+	}
+	done, err := h.Inventory.Repair(h.ctx, 0, 1, h.site, []allocator.PlaceFix{{Slot: h.slot(0), Place: 0,
+		Now: &allocator.PlaceState{Slot: h.slot(0), Service: "FLU", Owner: g.ID, Booked: true}}})
+	h.must(err)
+	want(h, "a late repair", done, 0)
+}

@@ -45,7 +45,7 @@ func Run(t *testing.T, open Open) {
 		{"seating", testSeating}, {"access", testAccess}, {"several claims", testSeveralClaims},
 		{"expiry", testExpiry}, {"reaping is bounded", testReapBounded}, {"extension", testExtension},
 		{"key memory", testKeyMemory}, {"release", testRelease},
-		{"pin", testPin}, {"settle", testSettle}, {"free", testFree}, {"fences", testFences}, {"stuck pins", testStuckPins},
+		{"pin", testPin}, {"settle", testSettle}, {"free", testFree}, {"free partly", testFreePartly}, {"fences", testFences}, {"stuck pins", testStuckPins},
 		{"reseat lost", testReseatLost}, {"reseat taken", testReseatTaken}, {"reseat refusals", testReseatRefusals},
 		{"apply", testApply}, {"rebuild", testRebuild}, {"builders", testBuilders}, {"set aside", testSetAside},
 		{"load", testLoad}, {"repair", testRepair}, {"usage and changes", testUsageAndChanges}, {"changes forgotten", testChangesForgotten},

@@ -12,7 +12,8 @@
 --   K_MORE  slot chunk2       chunks 1, 2, …
 --   K_OWN   slot place3       id18 booked1 service
 --   K_GRANT request key9      stamp9 state1 extended1 epoch4 deadline6 | length4 grace4 print8 #site1 site n1 {start4 len2 #service1 service}n |
---                             {place3 revision4}n, reason
+--                             {place3 revision4}n #reason1 reason {start4 len2 place3}*
+--                             the last are its rows that ended while others of the grant live on
 --           and in its field "micros" the last stamp: stamps never repeat, whatever the clock does
 --   K_DAYS  site              {day3}*: UTC days in which slots are in use
 --   K_USED  site day3         {minute2 len2}*: these slots
@@ -253,7 +254,9 @@ local function decodeGrant(raw, key)
     g.revisions[i] = sub(raw, at + 3, at + 6)
     at = at + 7
   end
-  g.reason = sub(raw, at)
+  l = byte(raw, at)
+  g.reason = sub(raw, at + 1, at + l)
+  g.gone = sub(raw, at + 1 + l)
   return g
 end
 
@@ -271,7 +274,7 @@ local function placesAndRevisions(g)
 end
 
 local function encodeGrant(g)
-  return sub(g.id, 10) .. char(g.state, g.extended) .. g.epoch4 .. p6(g.deadline) .. g.body .. placesAndRevisions(g) .. g.reason
+  return sub(g.id, 10) .. char(g.state, g.extended) .. g.epoch4 .. p6(g.deadline) .. g.body .. placesAndRevisions(g) .. char(#g.reason) .. g.reason .. g.gone
 end
 
 -- grant finds the grant of a request; exact the one with this very id.
@@ -296,7 +299,7 @@ local function newGrant(id, state, extended, deadline, body, places, claims)
   local g = {
     key = key, id = id, state = state, extended = extended, epoch4 = EPOCH4, deadline = deadline, grace = u4(body, 5),
     site = sub(body, 18, 17 + l), n = n, body = body, slots = {}, services = {},
-    places = places, revisions = {}, reason = '',
+    places = places, revisions = {}, reason = '', gone = '',
   }
   for i = 1, n do
     g.slots[i], g.services[i] = claims[i][1], claims[i][4]
@@ -363,15 +366,27 @@ end
 
 local function keep(id) appoint(K_KEEP, now + KEEP_MS, id) end
 
--- finish gives back every place of a grant and marks it ended.
-local function finish(id, site, reason)
+-- markable is the grant of an id's request, made where there is none.
+local function markable(id, site)
   local g = grant(sub(id, 1, 9))
   if not g then
-    g = newGrant(id, ENDED, 0, 0, rep('\0', 16) .. char(#site) .. site .. '\0', {}, {})
-    g.reason = reason
+    g = newGrant(id, BOOKED, 0, 0, rep('\0', 16) .. char(#site) .. site .. '\0', {}, {})
     keep(id)
-    return
   end
+  return g
+end
+
+-- gone says whether a row of the grant ended before.
+local function gone(g, k, n)
+  local row = sub(k, #k - 5) .. p3(n)
+  local at = find(g.gone, row, 1, true)
+  while at and (at - 1) % 9 ~= 0 do at = find(g.gone, row, at + 1, true) end
+  return at ~= nil
+end
+
+-- finish gives back every place of a grant and marks it ended.
+local function finish(id, site, reason)
+  local g = markable(id, site)
   if g.id ~= id then return end
   giveAll(g, true)
   if g.state ~= ENDED then

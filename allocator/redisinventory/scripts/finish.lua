@@ -24,7 +24,7 @@ for at = 0, SET_ASIDE, 4000 do
 end
 warmLate(messages)
 for _, m in ipairs(messages) do
-  if sub(m.text, 1, 1) == 'F' then free(m) end
+  if sub(m.text, 1, 1) ~= 'S' then free(m) end
 end
 for _, m in ipairs(messages) do
   if sub(m.text, 1, 1) == 'S' and not ended[sub(m.text, 2, 19)] then settle(m) end

@@ -1,5 +1,5 @@
 -- A part of settle, free and finish: what the ledger recorded, applied.
--- A late message is kind1 ('S' or 'F') id18 #reason1 reason {start4 len2 place3 #service1 service}*.
+-- A late message is kind1 ('S', 'F' or 'P' for a partial free) id18 #reason1 reason {start4 len2 place3 #service1 service}*.
 
 local function rowsOf(siteID, m)
   local rows, at = {}, 21 + byte(m, 20)
@@ -28,7 +28,9 @@ local function settle(m)
   if g and g.state == ENDED then return 0 end
   for _, row in ipairs(m.rows) do
     local v = place(row[1], row[2])
-    if not v or sub(v, 1, 18) == id then mine[#mine + 1] = row else outcome = 2 end
+    if g and gone(g, row[1], row[2]) then
+      -- this row ended before
+    elseif not v or sub(v, 1, 18) == id then mine[#mine + 1] = row else outcome = 2 end
   end
   recorded(id)
   for _, row in ipairs(mine) do
@@ -39,7 +41,17 @@ end
 
 local function free(m)
   local id = sub(m.text, 2, 19)
-  finish(id, m.site, sub(m.text, 21, 20 + byte(m.text, 20)))
+  if sub(m.text, 1, 1) == 'P' then
+    local g = markable(id, m.site)
+    if g.id == id then
+      for _, row in ipairs(m.rows) do
+        if not gone(g, row[1], row[2]) then g.gone = g.gone .. sub(row[1], #row[1] - 5) .. p3(row[2]) end
+      end
+      Gdirty[g.key] = true
+    end
+  else
+    finish(id, m.site, sub(m.text, 21, 20 + byte(m.text, 20)))
+  end
   for _, row in ipairs(m.rows) do give(row[1], row[2], id, true) end
   return 0
 end

@@ -25,6 +25,10 @@ local function repair(k, f, service)
   local wasBooked = byte(f, 23) == 1
   local v = place(k, n)
   if (v and sub(v, 1, 19) or none .. '\0') ~= sub(f, 5, 23) then return false end
+  if fresh ~= none then
+    local g = exact(fresh)
+    if g and (g.state == ENDED or gone(g, k, n)) then return false end -- it ended after the caller read the ledger
+  end
   if was ~= none then
     if whole then
       finish(was, siteID, sub(f, 44, 43 + byte(f, 43)))
