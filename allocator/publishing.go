@@ -42,7 +42,8 @@ func DecidePublish(st *PublishState, change *DayChange) (*PublishWrites, Publish
 	next.Revision = st.Current.Revision + 1
 	unsupported := impact(st, change, &next, &result)
 	same := sameSessions(st.Current.Sessions, next.Sessions)
-	if change.DryRun || same && !(change.Cancel && len(unsupported) > 0) {
+	cancels := change.Cancel && slices.ContainsFunc(unsupported, func(b Booking) bool { return b.Status.MayFollow(StatusCancelled) })
+	if change.DryRun || same && !cancels {
 		return nil, result
 	}
 	w := &PublishWrites{Day: next}

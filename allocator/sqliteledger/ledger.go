@@ -163,6 +163,7 @@ func (l *Ledger) source(file string, writes bool) string {
 	q.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", l.options.BusyTimeout.Milliseconds()))
 	q.Add("_pragma", "foreign_keys(1)")
 	q.Add("_pragma", "cache_size(-32768)")
+	q.Add("_pragma", "temp_store(MEMORY)") // statement journals, which a multi-row insert needs
 	if writes {
 		q.Add("_pragma", "journal_mode(WAL)")
 		q.Add("_pragma", "synchronous(FULL)")

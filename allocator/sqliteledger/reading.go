@@ -129,7 +129,7 @@ func (t *tx) ended(site allocator.SiteID, since time.Time) (ended []allocator.En
 func (l *Ledger) Changed(ctx context.Context, since time.Time) (c allocator.Changed, err error) {
 	c.Now = instant(l.clock.present())
 	err = l.read(ctx, func(t *tx) error {
-		err := t.each("SELECT site_id, date, revision FROM days WHERE changed_at >= ? ORDER BY site_id, date", []any{since.UnixMicro()},
+		err := t.each("SELECT site_id, date, revision FROM days INDEXED BY days_changed WHERE changed_at >= ? ORDER BY site_id, date", []any{since.UnixMicro()},
 			func(scan func(into ...any) error) error {
 				var d allocator.DayRevision
 				err := scan(&d.Site, &d.Date, &d.Revision)

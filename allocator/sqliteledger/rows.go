@@ -74,7 +74,7 @@ func eventRow(e *allocator.Event) []any {
 }
 
 // insertSizes are how many rows one statement inserts, so that few texts need preparing.
-var insertSizes = [...]int{32, 8, 1}
+var insertSizes = [...]int{8, 1}
 
 // insert adds rows by statements of many rows each. Tail ends each statement.
 func (t *tx) insert(head string, rows [][]any, tail string) error {

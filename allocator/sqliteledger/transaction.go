@@ -3,6 +3,7 @@ package sqliteledger
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strings"
@@ -48,6 +49,15 @@ func (c *connection) close() error {
 	return errors.Join(errs...)
 }
 
+// rollback ends a transaction that failed, wherever it stands: where SQLite cannot say that it has rolled back, the
+// connection is given up, and with it whatever was open on it.
+func (c *connection) rollback(ctx context.Context) {
+	if _, err := c.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
+		_ = c.conn.Raw(func(any) error { return driver.ErrBadConn }) // not to be used again
+		_ = c.close()
+	}
+}
+
 // take waits for a connection.
 func take(ctx context.Context, pool chan *connection) (*connection, error) {
 	if err := ctx.Err(); err != nil {
@@ -86,8 +96,8 @@ func (l *Ledger) write(ctx context.Context, do func(t *tx) error) error {
 	}
 	committed := false
 	defer func() {
-		if !committed { // fails where SQLite has rolled back already
-			_, _ = c.conn.ExecContext(t.ctx, "ROLLBACK")
+		if !committed {
+			c.rollback(ctx)
 		}
 		l.clock.end()
 	}()
@@ -110,16 +120,22 @@ func (l *Ledger) read(ctx context.Context, do func(t *tx) error) error {
 	}
 	defer func() { l.readers <- c }()
 	t := &tx{connection: c, l: l, ctx: ctx}
-	err = t.exec("BEGIN")
-	if err == nil {
-		err = do(t)
+	done := false
+	defer func() {
+		if !done {
+			c.rollback(ctx)
+		}
+	}()
+	if err := t.exec("BEGIN"); err != nil {
+		return unavailable(err)
 	}
-	if err == nil {
-		err = t.exec("COMMIT")
+	if err := do(t); err != nil {
+		return unavailable(err)
 	}
-	if err != nil { // it may have been interrupted anywhere: begin anew
-		return errors.Join(unavailable(err), c.close())
+	if err := t.exec("COMMIT"); err != nil {
+		return unavailable(err)
 	}
+	done = true
 	return nil
 }
 

@@ -191,6 +191,10 @@ func testCancelWithinBatch(t *testing.T, w *World) {
 	cut := w.Change()
 	cut.Cancel = true
 	got := w.PublishAll(t, cut, w.Change(Open(1, Blue)))
+	if again := w.PublishAll(t, cut, cut); again[0].Revision != again[1].Revision || len(again[1].Cancelled) > 0 {
+		t.Errorf("what was done is not cancelled, and no reason for a revision: %s\n%s", textOf(again[0]), textOf(again[1]))
+	}
+	w.Publish(t, Open(1, Blue))
 	if len(got[0].Cancelled) != 2 || got[1].Supported != 1 || len(got[1].NewlySupported) != 1 {
 		t.Errorf("cut: %s\nopened again: %s", textOf(got[0]), textOf(got[1]))
 	}
