@@ -192,13 +192,18 @@ func (l *Ledger) Generations(ctx context.Context) (generations map[allocator.Sit
 	return generations, err
 }
 
-// Changed tells what changed since an instant, going by the instants of transactions, which are those of their beginnings:
-// a caller that follows asks again from a little before the last Now, for those that were open then.
+// lookBack is how long a transaction may take from its beginning, at which what it changes is dated, to its commit, and
+// still be told of by Changed. Reconcile finds what took longer.
+const lookBack = 3 * time.Second
+
+// Changed tells what changed since an instant, and again what changed shortly before, for transactions that were open
+// then: whoever asks from the last Now each time misses nothing.
 func (l *Ledger) Changed(ctx context.Context, since time.Time) (changed allocator.Changed, err error) {
 	buckets := make([]int64, changeBuckets)
 	for i := range buckets {
 		buckets[i] = int64(i)
 	}
+	since = since.Add(-lookBack)
 	err = l.snapshot(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		changed = allocator.Changed{}
 		batch := new(pgx.Batch)

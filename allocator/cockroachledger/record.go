@@ -19,21 +19,21 @@ func (l *Ledger) Record(ctx context.Context, items []allocator.Recording) ([]all
 		return results, nil
 	}
 	pinned, rest := split(items)
-	recorded := false
+	var at time.Time // of what is recorded already
 	if len(pinned) > 0 {
-		left, err := l.recordPinned(ctx, items, pinned, results)
-		if err != nil {
+		var left []int
+		var err error
+		if left, at, err = l.recordPinned(ctx, items, pinned, results); err != nil {
 			return nil, err
 		}
-		recorded = len(left) < len(pinned)
 		rest = append(rest, left...)
 		slices.Sort(rest)
 	}
 	if len(rest) == 0 {
 		return results, nil
 	}
-	if err := l.recordGenerally(ctx, items, rest, results); err != nil {
-		if recorded {
+	if err := l.recordGenerally(ctx, items, rest, at, results); err != nil {
+		if !at.IsZero() {
 			return nil, fmt.Errorf("%w: part of the batch is recorded: %w", allocator.ErrOutcomeUnknown, err)
 		}
 		return nil, err
@@ -123,8 +123,9 @@ func evidence(item *allocator.Recording, site allocator.SiteID) *allocator.Evide
 	return nil
 }
 
-// recordGenerally decides the chosen requests in order, in one transaction.
-func (l *Ledger) recordGenerally(ctx context.Context, items []allocator.Recording, chosen []int, results []allocator.RecordResult) error {
+// recordGenerally decides the chosen requests in order, in one transaction. Rows are dated at the given instant, unless it
+// is zero: those of one batch have the same age, whichever way they took.
+func (l *Ledger) recordGenerally(ctx context.Context, items []allocator.Recording, chosen []int, at time.Time, results []allocator.RecordResult) error {
 	batch := make([]allocator.Recording, len(chosen))
 	for i, n := range chosen {
 		batch[i] = items[n]
@@ -135,12 +136,15 @@ func (l *Ledger) recordGenerally(ctx context.Context, items []allocator.Recordin
 		if err != nil {
 			return err
 		}
-		state.Now = after(state.Now, changes.of(batch)...)
+		now := after(state.Now, changes.of(batch)...)
+		if state.Now = now; !at.IsZero() {
+			state.Now = at
+		}
 		var writes allocator.RecordWrites
 		writes, decided = allocator.DecideRecords(state, batch)
 		return l.write(ctx, tx, &changeSet{
 			insert: writes.Insert, siblings: siblingsIn(batch), update: writes.Update, raise: writes.Raise, events: writes.Events,
-			now: state.Now,
+			now: now,
 		})
 	})
 	if err != nil {

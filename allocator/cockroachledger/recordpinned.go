@@ -15,8 +15,9 @@ import (
 // can have the other writers wait.
 const pinnedTries = 5
 
-// recordPinned records requests by one statement and answers those that it left alone, in order.
-func (l *Ledger) recordPinned(ctx context.Context, items []allocator.Recording, chosen []int, results []allocator.RecordResult) (left []int, err error) {
+// recordPinned records requests by one statement and answers those that it left alone, in order, and the instant at which
+// the others are dated; zero where there are none.
+func (l *Ledger) recordPinned(ctx context.Context, items []allocator.Recording, chosen []int, results []allocator.RecordResult) (left []int, at time.Time, err error) {
 	statement := newPinnedStatement(items, chosen)
 	query := l.q.RecordPinned
 	for try := range pinnedTries {
@@ -33,17 +34,21 @@ func (l *Ledger) recordPinned(ctx context.Context, items []allocator.Recording, 
 		})
 		switch {
 		case err == nil:
-			return statement.answer(items, chosen, results, now.UTC(), refused), nil
+			left = statement.answer(items, chosen, results, now.UTC(), refused)
+			if len(left) < len(chosen) {
+				at = now.UTC()
+			}
+			return left, at, nil
 		case !worthRetrying(err):
-			return nil, verdict(err)
+			return nil, at, verdict(err)
 		case stateOf(err) == stateUniqueViolation:
 			query = l.q.RecordPinnedChecked
 		}
 	}
 	if ctx.Err() != nil {
-		return nil, errors.Join(allocator.ErrUnavailable, err)
+		return nil, at, errors.Join(allocator.ErrUnavailable, err)
 	}
-	return chosen, nil
+	return chosen, at, nil
 }
 
 // fact is what a pin claims of the ledger for one day of a site.

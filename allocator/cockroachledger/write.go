@@ -65,7 +65,8 @@ func (l *Ledger) queueInsert(batch *pgx.Batch, set *changeSet) {
 		versions, replaced = append(versions, int32(b.Version)), append(replaced, int64(b.ReplacedBy))
 	}
 	batch.Queue(l.q.InsertBookings, c.keys, c.holds, c.sites, c.starts, c.lengths, c.dates, c.places, c.services,
-		c.programmes, c.doses, c.persons, c.onePerson, c.sealed, c.siblings, statuses, versions, reasons, replaced, set.now)
+		c.programmes, c.doses, c.persons, c.onePerson, c.sealed, c.siblings, statuses, versions, reasons, replaced,
+		set.insert[0].RecordedAt, set.now) // one transaction dates all its rows alike
 }
 
 func (l *Ledger) queueUpdate(batch *pgx.Batch, update []allocator.Booking, now time.Time) {

@@ -136,7 +136,7 @@ INSERT INTO bookings (booking_key, hold_id, site_id, starts_at, length, date, pl
 	one_person, sealed, siblings, status, version, reason, replaced_by, recorded_at, changed_at)
 SELECT c.booking_key, c.hold_id, c.site_id, c.starts_at, c.length, c.date, c.place, c.service, c.programme, c.dose,
 	c.person, c.one_person, c.sealed, c.siblings, c.status, c.version, c.reason, NULLIF(c.replaced_by, 0),
-	$19::TIMESTAMPTZ, CASE WHEN c.status <> 'booked' THEN $19::TIMESTAMPTZ END
+	$19::TIMESTAMPTZ, CASE WHEN c.status <> 'booked' THEN $20::TIMESTAMPTZ END
 FROM unnest($1::INT8[], $2::BYTEA[], $3::TEXT[], $4::INT8[], $5::INT2[], $6::INT4[], $7::INT4[], $8::TEXT[], $9::TEXT[],
 	$10::INT4[], $11::BYTEA[], $12::BOOL[], $13::BYTEA[], $14::BYTEA[], $15::TEXT[], $16::INT4[], $17::TEXT[],
 	$18::INT8[])
