@@ -175,7 +175,7 @@ func (c *confirmation) run(ctx context.Context) ([]BookingView, error) {
 			c.a.observer.Count("place_taken")
 			code := CodeSlotFull
 			if try < c.a.limits.Reseats {
-				if code, err = c.reseat(ctx, result.Claim, result.Taken); err != nil {
+				if code, err = c.reseat(ctx, &result); err != nil {
 					return nil, err
 				}
 			}
@@ -267,12 +267,13 @@ func (c *confirmation) reseatLost(ctx context.Context, l *confirmLeg) (Code, err
 	for j := range all {
 		all[j] = j
 	}
-	return c.reseatIn(ctx, l, all, HoldID{})
+	return c.reseatIn(ctx, l, all, &RecordResult{})
 }
 
 // reseat finds another place for a claim whose place the ledger knows to be another's. That the inventory did not know
 // means that it has drifted: the site is reconciled soon.
-func (c *confirmation) reseat(ctx context.Context, claim int, taken HoldID) (Code, error) {
+func (c *confirmation) reseat(ctx context.Context, taken *RecordResult) (Code, error) {
+	claim := taken.Claim
 	l := &c.legs[c.owners[claim]]
 	c.a.dirty.add(l.Site)
 	c.a.observer.Count("reseat")
@@ -283,7 +284,7 @@ func (c *confirmation) reseat(ctx context.Context, claim int, taken HoldID) (Cod
 }
 
 // reseatIn asks the inventory for other places for some claims of a leg.
-func (c *confirmation) reseatIn(ctx context.Context, l *confirmLeg, claims []int, taken HoldID) (Code, error) {
+func (c *confirmation) reseatIn(ctx context.Context, l *confirmLeg, claims []int, taken *RecordResult) (Code, error) {
 	fullCode := CodeSlotFull
 	if l.lost {
 		fullCode = CodeHoldLost
@@ -333,7 +334,7 @@ func reseatRefusal(r *ReseatResult) Code {
 	}
 }
 
-func (c *confirmation) reseatClaim(l *confirmLeg, j int, taken HoldID) ReseatClaim {
+func (c *confirmation) reseatClaim(l *confirmLeg, j int, taken *RecordResult) ReseatClaim {
 	claim := l.Claims[j]
 	o, _, _ := l.entry.offer(claim.Start, claim.Length, claim.Service, AccessStopped)
 	revision := o.revision
@@ -341,7 +342,7 @@ func (c *confirmation) reseatClaim(l *confirmLeg, j int, taken HoldID) ReseatCla
 		revision = l.entry.revision(claim.Date)
 	}
 	return ReseatClaim{
-		Index: j, Place: c.rows[l.first+j].Place, Taken: taken,
+		Index: j, Place: c.rows[l.first+j].Place, Taken: taken.Taken, TakenFor: taken.TakenFor,
 		HoldClaim: HoldClaim{Slot: l.slot(j), Date: claim.Date, Revision: revision, Service: claim.Service, Bounds: o.bounds},
 	}
 }

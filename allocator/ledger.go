@@ -153,7 +153,8 @@ type RecordResult struct {
 	Rows       []Booking // the request's rows, in order of claims: Recorded, RecordedEver
 	Reason     Code
 	Claim      int
-	Taken      HoldID
+	Taken      HoldID // owner of that place, and what it uses it for
+	TakenFor   ServiceCode
 	Raised     []SiteID   // sites whose generation this raised: they must be rebuilt
 	Replaced   *Booking   // the row that a move ended, as it is now
 	AlreadyHas BookingKey // RecordPerson: the person's live booking

@@ -173,7 +173,7 @@ func (a *Allocator) settle(ctx context.Context, shard int, items []SettleItem) (
 		return a.inventory.Settle(ctx, shard, epoch, items)
 	})
 	for i := range items {
-		if err != nil || outcomes[i] == Displaced {
+		if err != nil || outcomes[i] != Applied {
 			a.dirty.add(items[i].Site)
 		}
 	}
@@ -185,8 +185,8 @@ func (a *Allocator) free(ctx context.Context, shard int, items []FreeItem) ([]Ap
 	outcomes, err := onShard(ctx, a.epochs, shard, func(epoch int64) ([]ApplyOutcome, error) {
 		return a.inventory.Free(ctx, shard, epoch, items)
 	})
-	if err != nil {
-		for i := range items {
+	for i := range items {
+		if err != nil || outcomes[i] != Applied {
 			a.dirty.add(items[i].Site)
 		}
 	}

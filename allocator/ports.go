@@ -56,9 +56,10 @@ type Inventory interface {
 	// Begin starts a rebuild of a site by the named builder, or takes one over. Repeating it by the same builder changes
 	// nothing. The answer lists the slots in which the inventory has anything.
 	Begin(ctx context.Context, shard int, epoch int64, site SiteID, builder string) ([]SlotID, error)
-	// Load replaces what the inventory knows of some slots of a site by the ledger's live rows of these slots. Holds and
-	// pins that collide with a row go as a whole, and so do those of ended ids, which are marked. False: the builder was
-	// replaced.
+	// Load replaces what the inventory knows of some slots of a site by the ledger's live rows of these slots. A hold whose
+	// place is another's row goes as a whole, without a mark; a pin, which may be recorded at this moment, loses that place
+	// only. Grants of the rows count as booked and give back what they hold beside; those of ended ids go and are marked.
+	// False: the builder was replaced.
 	Load(ctx context.Context, shard int, epoch int64, site SiteID, builder string, slots []SlotLoad, ended []EndedID) (bool, error)
 	// Finish ends a rebuild: applies what was set aside (per hold, ended beats settled) and makes the site current at the
 	// epoch. False: the builder was replaced, or more was set aside than fits; begin again.
@@ -194,8 +195,9 @@ type ReseatItem struct {
 type ReseatClaim struct {
 	Index int // within the grant
 	HoldClaim
-	Place int32  // the place it had
-	Taken HoldID // owner of that place by the ledger; zero: nobody known
+	Place    int32       // the place it had
+	Taken    HoldID      // owner of that place by the ledger; zero: nobody known
+	TakenFor ServiceCode // the owner's service
 }
 
 // ReseatResult answers a ReseatItem. As for a pin, a newer grant of the same request stands for an absent one: then ID
@@ -297,8 +299,10 @@ type PlaceState struct {
 }
 
 // PlaceFix corrects one place. Was is compared by owner and booked; a nil side means free. Nothing is done where Now names a
-// grant, or a place of one, that is marked as ended: it ended after the caller read the ledger. Where a hold or pin gives way,
-// its whole grant goes, without a mark: it counts as lost. FreeGrant frees the whole grant of Was and marks it ended.
+// grant, or a place of one, that is marked as ended: it ended after the caller read the ledger. Where a hold gives way, its
+// whole grant goes, without a mark: it counts as lost. A pin does not give way: it may be recorded at this moment, and only
+// the ledger's evidence ends it. The grant of Now is left as it is. FreeGrant frees the whole grant of Was, pinned or not,
+// and marks it ended.
 type PlaceFix struct {
 	Slot      SlotID
 	Place     int32

@@ -169,13 +169,21 @@ func (w *world) sameAsLedger(a *allocator.Allocator) {
 	}
 	ctx := context.Background()
 	for _, site := range []allocator.SiteID{"S1", "S2", "S3"} {
+		// A rebuild that a dead server began late may stand open: whoever wants a place ends it.
+		if h, err := w.hold(a, "", w.claim(site, "RSV", 0)); err == nil {
+			if err := a.Release(ctx, h.Token); err != nil {
+				w.t.Error(err)
+			}
+		} else if code := allocator.CodeOf(err); code != allocator.CodeSlotFull && code != allocator.CodeSlotUnknown {
+			w.t.Errorf("site %s does not answer: %v", site, err)
+		}
 		shard := a.Shard(site)
 		epochs, _ := w.ledger.Epochs(ctx)
 		view, err := w.inventory.ReadSite(ctx, shard, epochs[shard].Epoch, site)
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if !view.Built {
+		if !view.Built && view.Epoch != 0 {
 			w.t.Errorf("site %s is not built", site)
 		}
 		for _, p := range view.Places {

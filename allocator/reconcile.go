@@ -144,7 +144,7 @@ func (a *Allocator) reconcileSite(ctx context.Context, site SiteID) error {
 // Differences is what a comparison of inventory and ledger says must be done.
 type Differences struct {
 	Fixes  []PlaceFix
-	Settle []SettleItem // recorded grants that the inventory still has as held or pinned, elsewhere
+	Settle []SettleItem // recorded grants that the inventory still has as held or pinned
 }
 
 type placeKey struct {
@@ -178,13 +178,15 @@ func Compare(view *SiteInventory, ledger *SiteLedger) Differences {
 			fix.Now = &PlaceState{Slot: row.Slot, Place: row.Place, Service: row.Service, Owner: row.Hold, Booked: true}
 		}
 		reason, gone := ended[p.Owner]
+		own := row != nil && row.Hold == p.Owner
 		switch {
-		case row != nil && row.Hold == p.Owner && p.Booked:
+		case own && p.Booked && p.Service == row.Service:
 			continue
-		case row != nil || p.Booked:
+		case p.Booked || row != nil && !own:
 		case gone:
 			fix.FreeGrant, fix.Reason = true, reason
 		case byHold[p.Owner] != nil:
+			// All rows of the hold at once: place by place, the first would give back the places of the others.
 			if !settled[p.Owner] {
 				settled[p.Owner] = true
 				d.Settle = append(d.Settle, SettleItem{ID: p.Owner, Site: p.Slot.Site, Places: byHold[p.Owner]})

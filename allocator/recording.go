@@ -203,7 +203,7 @@ func (st *RecordState) conflict(item *Recording, replaced *Booking) (RecordResul
 	for i := range item.Claims {
 		for _, row := range st.Slots[item.Claims[i].Slot] {
 			if row.Place == item.Claims[i].Place && (replaced == nil || row.Key != replaced.Key) {
-				return RecordResult{Outcome: RecordTaken, Claim: i, Taken: row.Hold}, true
+				return RecordResult{Outcome: RecordTaken, Claim: i, Taken: row.Hold, TakenFor: row.Service}, true
 			}
 		}
 		for j := range i {

@@ -142,7 +142,8 @@ func (inv *Inventory) Load(_ context.Context, number int, epoch int64, id alloca
 	return true, nil
 }
 
-// load replaces one slot: rows come in, what they contradict goes, holds and pins that fit beside them stay.
+// load replaces one slot: rows come in, what they contradict goes, holds and pins that fit beside them stay. A hold that a
+// row pushes out goes as a whole and counts as lost; a pin loses that place only.
 func (s *state) load(st *site, l allocator.SlotLoad) {
 	rows := make(map[int32]allocator.LoadRow, len(l.Rows))
 	for _, row := range l.Rows {
@@ -164,6 +165,8 @@ func (s *state) load(st *site, l allocator.SlotLoad) {
 			case has && row.Owner == p.owner && p.booked:
 			case p.booked || !alive:
 				s.give(l.Slot, number, p.owner, true)
+			case has && g.state == allocator.GrantPinned:
+				s.give(l.Slot, number, p.owner, false) // the rest of a pin stays: it may be recorded at this moment
 			case has:
 				s.drop(p.owner)
 			}
@@ -274,15 +277,15 @@ func (s *state) repair(st *site, fix *allocator.PlaceFix) bool {
 		return true
 	case fix.Was != nil && fix.Was.Booked:
 		s.give(fix.Slot, fix.Place, fix.Was.Owner, true)
-	case fix.Was != nil && (fix.Now == nil || fix.Now.Owner != fix.Was.Owner):
+	case fix.Was != nil:
+		if g := s.exact(fix.Was.Owner); g != nil && g.state == allocator.GrantPinned {
+			return false // it may be recorded at this moment: only the ledger's evidence ends it
+		}
 		s.drop(fix.Was.Owner)
 		s.give(fix.Slot, fix.Place, fix.Was.Owner, true)
 	}
 	if fix.Now == nil {
 		return true
-	}
-	if g := s.exact(fix.Now.Owner); g != nil && (g.state == allocator.GrantHeld || g.state == allocator.GrantPinned) {
-		s.recorded(fix.Now.Owner)
 	}
 	if st.slotPlace(fix.Slot, fix.Place) == nil {
 		s.take(fix.Slot, fix.Place, place{owner: fix.Now.Owner, service: fix.Now.Service, booked: true})

@@ -215,8 +215,7 @@ func (s *state) reseatPresent(st *site, item *allocator.ReseatItem, g *grant, r 
 	for _, c := range item.Claims {
 		s.give(c.Slot, g.claims[c.Index].place, g.id, false)
 		if c.Taken != (allocator.HoldID{}) && st.slotPlace(c.Slot, c.Place) == nil {
-			s.recorded(c.Taken)
-			s.take(c.Slot, c.Place, place{owner: c.Taken, service: c.Service, booked: true})
+			s.take(c.Slot, c.Place, place{owner: c.Taken, service: c.TakenFor, booked: true})
 		}
 	}
 	claims, _ := reseatClaims(item)
