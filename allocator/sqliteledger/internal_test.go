@@ -129,6 +129,30 @@ func useAll(t *testing.T, l *Ledger) {
 	}
 }
 
+// TestNowBesideAWrite: no transaction that commits after Now was asked is dated before its answer.
+func TestNowBesideAWrite(t *testing.T) {
+	l, err := Open(t.Context(), t.TempDir(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	var date int64
+	for range 2 { // the second time, nothing of the first is left
+		err = l.write(t.Context(), func(t *tx) error {
+			date = t.now
+			l.clock.next()
+			now, err := l.Now(t.ctx)
+			if err == nil && now.UnixMicro() != date {
+				err = fmt.Errorf("now is %d in a transaction of %d", now.UnixMicro(), date)
+			}
+			return err
+		})
+		if now, nowErr := l.Now(t.Context()); err != nil || nowErr != nil || now.UnixMicro() <= date {
+			t.Errorf("after a transaction of %d: %v, %v, %v", date, now, err, nowErr)
+		}
+	}
+}
+
 // TestMigrations: numbered from one without gaps, and forward-only.
 func TestMigrations(t *testing.T) {
 	names, err := fs.Glob(migrationFiles, "migrations/*.sql")

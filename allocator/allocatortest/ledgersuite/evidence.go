@@ -25,8 +25,10 @@ func testEvidence(t *testing.T, l allocator.Ledger) {
 		{"NewerRevision", func(i *allocator.Recording) { i.Pins[0].Revisions[i.Claims[0].Date]++ }, true, false},
 		{"NoRevision", func(i *allocator.Recording) { i.Pins[0].Revisions = nil }, true, false},
 	}
-	if _, _, err := l.OpenEpoch(t.Context(), 3, 0, "node"); err != nil {
-		t.Fatal(err)
+	for epoch := range int64(3) {
+		if _, opened, err := l.OpenEpoch(t.Context(), 3, epoch, "node"); err != nil || !opened {
+			t.Fatal(opened, err)
+		}
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
