@@ -96,7 +96,7 @@ func testPerson(t *testing.T, w *World) {
 func testTaken(t *testing.T, w *World) {
 	w.Publish(t, Open(2, Blue))
 	row := w.Book(t, Spot{0, 1, Blue, 1})[0]
-	want := allocator.RecordResult{Outcome: allocator.RecordTaken, Claim: 1, Taken: row.Hold}
+	want := allocator.RecordResult{Outcome: allocator.RecordTaken, Claim: 1, Taken: row.Hold, TakenFor: Blue}
 	same(t, "taken", w.Record(t, w.Recording(Spot{1, 1, Blue, 2}, Spot{0, 1, Blue, 3}))[0], want)
 	same(t, "taken, with a good pin", w.Record(t, w.Pinned(t, Spot{1, 1, Blue, 2}, Spot{0, 1, Blue, 3}))[0], want)
 	same(t, "twice within a request", w.Record(t, w.Recording(Spot{1, 0, Blue, 2}, Spot{1, 0, Blue, 3}))[0],
