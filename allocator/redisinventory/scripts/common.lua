@@ -124,7 +124,7 @@ end
 local S, Sdirty = {}, {}
 
 local function decodeSlot(raw)
-  local s = { counts = {}, total = 0, full = '', [0] = '' }
+  local s = { counts = {}, total = 0, full = '', stored = false, dirty = false, [0] = '' }
   if not raw then return s end
   local p = 2
   for _ = 1, byte(raw, 1) do
@@ -229,7 +229,7 @@ local function give(k, n, owner, booked)
   mark(k, s)
 end
 
--- Grants. G holds decoded records, false for none.
+-- Grants. G holds records, decoded where they were looked at, false for none.
 local G, Gdirty = {}, {}
 
 local function decodeGrant(raw, key)
@@ -274,16 +274,16 @@ local function placesAndRevisions(g)
 end
 
 local function encodeGrant(g)
+  if type(g) == 'string' then return g end
   return sub(g.id, 10) .. char(g.state, g.extended) .. g.epoch4 .. p6(g.deadline) .. g.body .. placesAndRevisions(g) .. char(#g.reason) .. g.reason .. g.gone
 end
 
 -- grant finds the grant of a request; exact the one with this very id.
 local function grant(key)
   local g = G[key]
-  if g == nil then
-    g = decodeGrant(call('HGET', K_GRANT, key), key)
-    G[key] = g
-  end
+  if g == nil then g = call('HGET', K_GRANT, key) end
+  if type(g) == 'string' then g = decodeGrant(g, key) end
+  G[key] = g
   return g
 end
 
@@ -294,20 +294,10 @@ end
 
 -- newGrant makes a grant of claims as choose takes them. body is what never changes of its record.
 local function newGrant(id, state, extended, deadline, body, places, claims)
-  local key, n = sub(id, 1, 9), #places
-  local l = byte(body, 17)
-  local g = {
-    key = key, id = id, state = state, extended = extended, epoch4 = EPOCH4, deadline = deadline, grace = u4(body, 5),
-    site = sub(body, 18, 17 + l), n = n, body = body, slots = {}, services = {},
-    places = places, revisions = {}, reason = '', gone = '',
-  }
-  for i = 1, n do
-    g.slots[i], g.services[i] = claims[i][1], claims[i][4]
-    g.revisions[i] = sub(claims[i][2], 6)
-  end
-  G[key] = g
+  local key, rows = sub(id, 1, 9), ''
+  for i = 1, #places do rows = rows .. p3(places[i]) .. sub(claims[i][2], 6) end
+  G[key] = sub(id, 10) .. char(state, extended) .. EPOCH4 .. p6(deadline) .. body .. rows .. '\0'
   Gdirty[key] = true
-  return g
 end
 
 -- stateOf is a grant's state as anyone may see it: a hold whose time is up is expired, reaped or not.
@@ -370,8 +360,9 @@ local function keep(id) appoint(K_KEEP, now + KEEP_MS, id) end
 local function markable(id, site)
   local g = grant(sub(id, 1, 9))
   if not g then
-    g = newGrant(id, BOOKED, 0, 0, rep('\0', 16) .. char(#site) .. site .. '\0', {}, {})
+    newGrant(id, BOOKED, 0, 0, rep('\0', 16) .. char(#site) .. site .. '\0', {}, {})
     keep(id)
+    g = exact(id)
   end
   return g
 end
@@ -419,7 +410,7 @@ end
 local function warmGrants(ids)
   local keys = {}
   for i, id in ipairs(ids) do keys[i] = sub(id, 1, 9) end
-  fill(K_GRANT, keys, G, decodeGrant)
+  fill(K_GRANT, keys, G)
   return keys
 end
 
@@ -427,7 +418,7 @@ end
 local function warmPlaces(keys, rows)
   local fields, slots = {}, {}
   for _, key in ipairs(keys) do
-    local g = G[key]
+    local g = grant(key)
     if g and g.state ~= EXPIRED and g.state ~= RELEASED then
       for i = 1, g.n do
         fields[#fields + 1] = g.slots[i] .. p3(g.places[i])
@@ -596,25 +587,22 @@ end
 -- Index of slots in use.
 local function reindex(changed)
   local fields, sites, used, inDays = {}, {}, {}, {}
-  for _, c in ipairs(changed) do
-    local k = c.slot
-    c.site = sub(k, 1, #k - 6)
-    local start = u4(k, #k - 5)
-    c.day, c.entry = p3(floor(start / 1440)), p2(start % 1440) .. sub(k, #k - 1)
-    fields[#fields + 1] = c.site .. c.day
+  for i, k in ipairs(changed) do
+    fields[i] = sub(k, 1, #k - 6) .. p3(floor(u4(k, #k - 5) / 1440))
   end
   fill(K_USED, fields, used)
   local touched = {}
-  for i, c in ipairs(changed) do
+  for i, k in ipairs(changed) do
     local f = fields[i]
+    local entry = p2(u4(k, #k - 5) % 1440) .. sub(k, #k - 1)
     local list = used[f] or ''
     if touched[f] == nil then touched[f] = list ~= '' end
-    if c.gone then
-      local at = find(list, c.entry, 1, true)
-      while at and (at - 1) % 4 ~= 0 do at = find(list, c.entry, at + 1, true) end
+    if S[k].total == 0 then
+      local at = find(list, entry, 1, true)
+      while at and (at - 1) % 4 ~= 0 do at = find(list, entry, at + 1, true) end
       if at then list = sub(list, 1, at - 1) .. sub(list, at + 4) end
     else
-      list = list .. c.entry
+      list = list .. entry
     end
     used[f] = list
   end
@@ -693,29 +681,29 @@ local function writeSlots(news)
   local set, del, moreSet, moreDel, changed = {}, {}, {}, {}, {}
   for _, k in ipairs(Sdirty) do
     local s = S[k]
-    local parts, n = {}, 0
+    local counts, n = '', 0
     for code, count in pairs(s.counts) do
       n = n + 1
-      parts[n] = char(#code) .. code .. p3(count)
+      counts = counts .. char(#code) .. code .. p3(count)
     end
-    local counts = char(n) .. concat(parts)
+    counts = char(n) .. counts
     news[#news + 1] = 'S' .. char(#k) .. k .. counts
     if s.total > 0 then
       set[#set + 1] = k
       set[#set + 1] = counts .. char(#s.full) .. s.full .. s[0]
-      if not s.stored then changed[#changed + 1] = { slot = k } end
+      if not s.stored then changed[#changed + 1] = k end
     elseif s.stored then
       del[#del + 1] = k
-      changed[#changed + 1] = { slot = k, gone = true }
+      changed[#changed + 1] = k
     end
-    for c in pairs(s.chunks or {}) do
+    if s.chunks then for c in pairs(s.chunks) do
       if s[c] == '' then
         moreDel[#moreDel + 1] = k .. p2(c)
       else
         moreSet[#moreSet + 1] = k .. p2(c)
         moreSet[#moreSet + 1] = s[c]
       end
-    end
+    end end
   end
   bulk('HSET', K_SLOT, set)
   bulk('HDEL', K_SLOT, del)

@@ -73,10 +73,11 @@ end
 local function hold(key, body, packed, raw)
   local g = G[key]
   if g == nil then
-    g = decodeGrant(raw, key)
+    g = raw
     G[key] = g
   end
   if g then
+    g = grant(key)
     local print = sub(g.body, 9, 16)
     if print ~= sub(body, 9, 16) and find(print, '[^%z]') then return '\1' end -- a mark alone does not know the body
     return view(g, 1)
@@ -96,12 +97,15 @@ local function hold(key, body, packed, raw)
   local places, outcome, claim, revision = choose(record, 15 + byte(record, 14), claims)
   if not places then return char(outcome, claim) .. p6(revision) .. (more and '\1' or '\0') end
   local id = key .. stamp
-  g = newGrant(id, HELD, 0, now + u4(body, 1), body, places, claims)
+  local deadline = now + u4(body, 1)
+  newGrant(id, HELD, 0, deadline, body, places, claims)
   for i = 1, n do take(claims[i][1], places[i], id, false, claims[i][4]) end
   stamped = sub(stamp, 3)
-  appoint(K_EXP, g.deadline + g.grace, id)
+  appoint(K_EXP, deadline + u4(body, 5), id)
   keep(id)
-  return view(g, 0)
+  local packed3 = ''
+  for i = 1, n do packed3 = packed3 .. p3(places[i]) end
+  return '\0\0\1' .. stamp .. EPOCH4 .. p6(deadline) .. char(n) .. packed3
 end
 
 local replies = { p6(now) }

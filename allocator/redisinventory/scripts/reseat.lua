@@ -52,10 +52,11 @@ if not g then
   if now >= deadline + u4(ARGV[4], 5) or #claims ~= total then return answer(7, EXPIRED, 0, 0, t, id, nil, '') end
   local places, outcome, claim, revision = choose(t.revisions, 1, claims)
   if not places then return answer(outcome, 0, indexes[claim + 1], revision, t, id, nil, '') end
-  g = newGrant(id, PINNED, 1, deadline, ARGV[4], places, claims)
+  newGrant(id, PINNED, 1, deadline, ARGV[4], places, claims)
   for i, c in ipairs(claims) do take(c[1], places[i], id, false, c[4]) end
-  appoint(K_EXP, deadline + g.grace, id)
+  appoint(K_EXP, deadline + u4(ARGV[4], 5), id)
   keep(id)
+  g = exact(id)
   flush()
   return answer(0, PINNED, 0, 0, t, id, g, '')
 end
