@@ -201,6 +201,9 @@ func (st *RecordState) conflict(item *Recording, replaced *Booking) (RecordResul
 		seen[p] = true
 	}
 	for i := range item.Claims {
+		if slices.ContainsFunc(item.Claims[:i], func(c Booking) bool { return c.Key == item.Claims[i].Key }) {
+			return RecordResult{Outcome: RecordForeign, Claim: i}, true // two claims met in 60 bits: no row can be both
+		}
 		for _, row := range st.Slots[item.Claims[i].Slot] {
 			if row.Place == item.Claims[i].Place && (replaced == nil || row.Key != replaced.Key) {
 				return RecordResult{Outcome: RecordTaken, Claim: i, Taken: row.Hold, TakenFor: row.Service}, true
