@@ -58,7 +58,7 @@ func (inv *Inventory) Reseat(ctx context.Context, shard int, epoch int64, item a
 		b = number(b, c.Revision, 6)
 		b = number(b, int64(c.Place), 3)
 		b = append(b, c.Taken.Bytes()...)
-		claims = append(claims, short(b, string(c.Service)), slotKey(c.Slot), namedBounds(c.Bounds))
+		claims = append(claims, append(short(b, string(c.Service)), c.TakenFor...), slotKey(c.Slot), namedBounds(c.Bounds))
 	}
 	args := append([]any{string(item.Site), item.ID.Bytes(), number(number(nil, item.DeadlineMs, 6), int64(item.Total), 1), grantBody(&body)}, claims...)
 	reply, err := inv.run(ctx, shard, epoch, methodReseat, args...)

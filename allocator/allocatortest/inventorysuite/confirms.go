@@ -197,13 +197,14 @@ func testReseatTaken(t *testing.T, open Open) {
 	g := h.hold(h.item(h.claim(0, 3), h.claim(1, 3)))[0].Grant
 	h.pin(g)
 	owner := h.lostGrant()
-	item := h.reseatItem(g.ID, allocator.ReseatClaim{Index: 0, HoldClaim: h.claim(0, 3), Place: 0, Taken: owner})
+	item := h.reseatItem(g.ID, allocator.ReseatClaim{Index: 0, HoldClaim: h.claim(0, 3), Place: 0, Taken: owner, TakenFor: "COVID"})
 	item.Total = 2
 	r := h.reseat(item)
 	want(h, "outcome", r.Outcome, allocator.HoldGranted)
 	want(h, "new place", r.Places[0], int32(1))
 	want(h, "kept place", r.Places[1], int32(0))
 	h.wantPlaces(is(0, 0, owner, "booked"), is(0, 1, g.ID, "held"), is(1, 0, g.ID, "held"))
+	want(h, "the owner's service", h.read().Places[0].Service, allocator.ServiceCode("COVID"))
 }
 
 func testReseatRefusals(t *testing.T, open Open) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -369,78 +368,5 @@ func (p *pair) free() {
 		m, err1 := p.model.Free(context.Background(), 0, p.epoch, []allocator.FreeItem{item})
 		s, err2 := p.sut.Free(context.Background(), 0, p.epoch, []allocator.FreeItem{twin})
 		p.same(fmt.Sprintf("free %s %v %v", g.ID, item.Places, item.Partial), m, s, err1, err2)
-	}
-}
-
-func (p *pair) reseatAny() {
-	g, ok := p.any()
-	if !ok {
-		return
-	}
-	claims := p.items[g.ID].Claims
-	item := allocator.ReseatItem{ID: g.ID, Site: p.site, DeadlineMs: g.DeadlineMs, GraceMs: 1000, Total: len(claims)}
-	if p.timed == nil {
-		item.DeadlineMs = 1 << 45
-	}
-	for i, c := range claims {
-		if p.rng.IntN(4) > 0 {
-			c.Revision = p.revision
-			r := allocator.ReseatClaim{Index: i, HoldClaim: c, Place: g.Places[i]}
-			if other, ok := p.any(); ok && p.rng.IntN(2) == 0 {
-				r.Taken = other.ID
-			}
-			item.Claims = append(item.Claims, r)
-		}
-	}
-	twin := item
-	twin.ID = p.twin(g.ID)
-	twin.Claims = slices.Clone(item.Claims)
-	for i := range twin.Claims {
-		twin.Claims[i].Taken = p.twin(twin.Claims[i].Taken)
-	}
-	m, err1 := p.model.Reseat(context.Background(), 0, p.epoch, item)
-	s, err2 := p.sut.Reseat(context.Background(), 0, p.epoch, twin)
-	s.ID = p.model1(s.ID)
-	p.same(fmt.Sprintf("reseat %+v", item), m, s, err1, err2)
-}
-
-func (p *pair) apply() {
-	revision := p.revision + int64(p.rng.IntN(3)) - 1
-	m, err1 := p.model.Apply(context.Background(), 0, p.epoch, p.site, day, revision)
-	s, err2 := p.sut.Apply(context.Background(), 0, p.epoch, p.site, day, revision)
-	if m == allocator.Applied {
-		p.revision = max(p.revision, revision)
-	}
-	p.same(fmt.Sprintf("apply %d", revision), m, s, err1, err2)
-}
-
-func (p *pair) wait() {
-	d := time.Duration(p.rng.Int64N(historyHold/2)) * time.Millisecond
-	p.timed(d)
-	p.note("wait %v", d)
-}
-
-func (p *pair) reap() {
-	limit := p.rng.IntN(6)
-	m, err1 := p.model.Reap(context.Background(), 0, p.epoch, limit)
-	s, err2 := p.sut.Reap(context.Background(), 0, p.epoch, limit)
-	p.same(fmt.Sprintf("reap %d", limit), m, s, err1, err2)
-}
-
-func (p *pair) stuck() {
-	limit := 1 + p.rng.IntN(8)
-	m, err1 := p.model.StuckPins(context.Background(), 0, p.epoch, limit)
-	s, err2 := p.sut.StuckPins(context.Background(), 0, p.epoch, limit)
-	for i := range s {
-		s[i].ID = p.model1(s[i].ID)
-	}
-	p.same(fmt.Sprintf("stuck %d", limit), m, s, err1, err2)
-}
-
-func (p *pair) newEpoch() {
-	if p.rng.IntN(3) == 0 {
-		p.epoch++
-		p.open()
-		p.note("epoch %d", p.epoch)
 	}
 }

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"muster/allocator"
 )
 
-// The rest of a history's actions: rebuild, repair, and the comparison of the two inventories.
+// The rest of a history's actions: time, rebuild, repair, and the comparison of the two inventories.
 
 func (p *pair) begin() {
 	if p.rng.IntN(3) == 0 {
@@ -172,4 +173,77 @@ func allUsage(inv allocator.Inventory, epoch int64) (map[allocator.SlotID]string
 			return usage, nil
 		}
 	}
+}
+
+func (p *pair) apply() {
+	revision := p.revision + int64(p.rng.IntN(3)) - 1
+	m, err1 := p.model.Apply(context.Background(), 0, p.epoch, p.site, day, revision)
+	s, err2 := p.sut.Apply(context.Background(), 0, p.epoch, p.site, day, revision)
+	if m == allocator.Applied {
+		p.revision = max(p.revision, revision)
+	}
+	p.same(fmt.Sprintf("apply %d", revision), m, s, err1, err2)
+}
+
+func (p *pair) wait() {
+	d := time.Duration(p.rng.Int64N(historyHold/2)) * time.Millisecond
+	p.timed(d)
+	p.note("wait %v", d)
+}
+
+func (p *pair) reap() {
+	limit := p.rng.IntN(6)
+	m, err1 := p.model.Reap(context.Background(), 0, p.epoch, limit)
+	s, err2 := p.sut.Reap(context.Background(), 0, p.epoch, limit)
+	p.same(fmt.Sprintf("reap %d", limit), m, s, err1, err2)
+}
+
+func (p *pair) stuck() {
+	limit := 1 + p.rng.IntN(8)
+	m, err1 := p.model.StuckPins(context.Background(), 0, p.epoch, limit)
+	s, err2 := p.sut.StuckPins(context.Background(), 0, p.epoch, limit)
+	for i := range s {
+		s[i].ID = p.model1(s[i].ID)
+	}
+	p.same(fmt.Sprintf("stuck %d", limit), m, s, err1, err2)
+}
+
+func (p *pair) newEpoch() {
+	if p.rng.IntN(3) == 0 {
+		p.epoch++
+		p.open()
+		p.note("epoch %d", p.epoch)
+	}
+}
+
+func (p *pair) reseatAny() {
+	g, ok := p.any()
+	if !ok {
+		return
+	}
+	claims := p.items[g.ID].Claims
+	item := allocator.ReseatItem{ID: g.ID, Site: p.site, DeadlineMs: g.DeadlineMs, GraceMs: 1000, Total: len(claims)}
+	if p.timed == nil {
+		item.DeadlineMs = 1 << 45
+	}
+	for i, c := range claims {
+		if p.rng.IntN(4) > 0 {
+			c.Revision = p.revision
+			r := allocator.ReseatClaim{Index: i, HoldClaim: c, Place: g.Places[i]}
+			if other, ok := p.any(); ok && p.rng.IntN(2) == 0 {
+				r.Taken, r.TakenFor = other.ID, historyServices[p.rng.IntN(3)]
+			}
+			item.Claims = append(item.Claims, r)
+		}
+	}
+	twin := item
+	twin.ID = p.twin(g.ID)
+	twin.Claims = slices.Clone(item.Claims)
+	for i := range twin.Claims {
+		twin.Claims[i].Taken = p.twin(twin.Claims[i].Taken)
+	}
+	m, err1 := p.model.Reseat(context.Background(), 0, p.epoch, item)
+	s, err2 := p.sut.Reseat(context.Background(), 0, p.epoch, twin)
+	s.ID = p.model1(s.ID)
+	p.same(fmt.Sprintf("reseat %+v", item), m, s, err1, err2)
 }

@@ -170,6 +170,32 @@ func testRepair(t *testing.T, open Open) {
 	want(h, "while building", done, 0)
 }
 
+// A pin may be recorded at this moment: what collides with it takes one place at most, and never the pin.
+func testPinsStay(t *testing.T, open Open) {
+	h := newHouse(t, open, Settings{})
+	pin := h.hold(h.item(h.claim(0, 9), h.claim(1, 9)))[0].Grant
+	h.pin(pin)
+	ledger := h.lostGrant()
+	side := func(owner allocator.HoldID, booked bool) *allocator.PlaceState {
+		return &allocator.PlaceState{Slot: h.slot(0), Service: "FLU", Owner: owner, Booked: booked}
+	}
+	done, err := h.Inventory.Repair(h.ctx, 0, 1, h.site, []allocator.PlaceFix{
+		{Slot: h.slot(0), Was: side(pin.ID, false), Now: side(ledger, true)}, {Slot: h.slot(0), Was: side(pin.ID, false)}})
+	h.must(err)
+	want(h, "repair of a pin", done, 0)
+	h.wantPlaces(is(0, 0, pin.ID, "held"), is(1, 0, pin.ID, "held"))
+	h.begin("b")
+	want(h, "load", h.load("b", nil, allocator.SlotLoad{Slot: h.slot(0), Rows: []allocator.LoadRow{row(0, ledger)}}), true)
+	want(h, "finish", h.finish("b"), true)
+	h.wantPlaces(is(0, 0, ledger, "booked"), is(1, 0, pin.ID, "held"))
+	want(h, "the pin", h.state(pin.ID), allocator.GrantPinned)
+	done, err = h.Inventory.Repair(h.ctx, 0, 1, h.site, []allocator.PlaceFix{{Slot: h.slot(1), FreeGrant: true, Reason: allocator.CodeHoldRevoked,
+		Was: &allocator.PlaceState{Slot: h.slot(1), Owner: pin.ID}}})
+	h.must(err)
+	want(h, "the ledger's evidence", done, 1)
+	want(h, "ended", h.state(pin.ID), allocator.GrantEnded)
+}
+
 func testUsageAndChanges(t *testing.T, open Open) {
 	h := newHouse(t, open, Settings{})
 	first, err := h.Inventory.Changes(h.ctx, 0, 1, "", 10)

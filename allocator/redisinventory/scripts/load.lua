@@ -6,7 +6,8 @@
 -- ARGV[3]  how many ended ids follow
 -- ARGV[4…] the ended ids: id18 reason; then two for each slot: slot key; {place3 owner18 #service1 service}*
 -- Returns  1, or 0 where the builder was replaced
--- Promises rows come in, what they contradict goes; holds and pins that fit beside them stay. Repeating it changes nothing.
+-- Promises rows come in, what they contradict goes; holds and pins that fit beside them stay. A hold that
+--          a row pushes out goes as a whole, a pin loses that place only. Repeating it changes nothing.
 local bad = gate()
 if bad then return bad end
 local siteID = ARGV[1]
@@ -39,10 +40,13 @@ local function load(k, rows)
     local v = place(k, n)
     if v then -- else it went with a grant just dropped
       local owner, booked, row = sub(v, 1, 18), byte(v, 19) == 1, at[n]
+      local g = exact(owner)
       if row and row[2] == owner and booked then
         -- as it should be
-      elseif booked or not alive(exact(owner)) then
+      elseif booked or not alive(g) then
         give(k, n, owner, true)
+      elseif row and g.state == PINNED then
+        give(k, n, owner, false) -- the rest of a pin stays: it may be recorded at this moment
       elseif row then
         drop(owner)
       end

@@ -5,7 +5,8 @@
 -- ARGV[2…] three for each fix: slot key; place3 kind1 (0; 1: free the whole grant) was19 now19 (id18 booked1, zeros: free)
 --          #reason1 reason; the new claim's service
 -- Returns  how many it changed
--- Promises a place that is not as it was is left alone; where a hold or pin gives way its whole grant goes, unmarked.
+-- Promises a place that is not as it was is left alone; where a hold gives way its whole grant goes, unmarked;
+--          a pin ends only by kind 1.
 local bad = gate()
 if bad then return bad end
 local siteID = ARGV[1]
@@ -37,13 +38,14 @@ local function repair(k, f, service)
     end
     if wasBooked then
       give(k, n, was, true)
-    elseif fresh ~= was then
+    else
+      local g = exact(was)
+      if g and g.state == PINNED then return false end -- it may be recorded at this moment
       drop(was)
       give(k, n, was, true)
     end
   end
   if fresh == none then return true end
-  if alive(exact(fresh)) then recorded(fresh) end
   if not place(k, n) then take(k, n, fresh, true, service) end
   return true
 end

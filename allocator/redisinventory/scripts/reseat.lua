@@ -5,8 +5,8 @@
 -- ARGV[2]  hold id
 -- ARGV[3]  deadline6 total1
 -- ARGV[4]  length4 grace4 print8 #site1 site n1 {start4 len2 #service1 service}n of the listed claims, for a grant made anew
--- ARGV[5…] three for each listed claim: index1 date3 revision6 place3 taken18 #service1 service; slot key; bounds with
---          the codes' own names: {mine1 places4 services1 {#code1 code}*}*
+-- ARGV[5…] three for each listed claim: index1 date3 revision6 place3 taken18 #service1 service taken's service;
+--          slot key; bounds with the codes' own names: {mine1 places4 services1 {#code1 code}*}*
 -- Returns  outcome1 state1 claim1 revision6 epoch4 generation7 id18 n1 {place3 revision4}n reason
 -- Promises a refused absent grant changes nothing; a refused present one keeps what no row owns; a grant that has ended,
 --          or whose time is up, is left alone; repeated, it moves the listed claims once more at most.
@@ -36,12 +36,13 @@ local function boundsOf(packed)
   return bounds
 end
 
-local indexes, taken, claims = {}, {}, {}
+local indexes, taken, takenFor, claims = {}, {}, {}, {}
 for i = 5, #ARGV, 3 do
   local p, n = ARGV[i], #claims + 1
   indexes[n] = byte(p, 1)
   taken[n] = sub(p, 14, 31)
-  claims[n] = { ARGV[i + 1], sub(p, 2, 10), boundsOf(ARGV[i + 2]), sub(p, 33), nil, u3(p, 11) }
+  takenFor[n] = sub(p, 33 + byte(p, 32))
+  claims[n] = { ARGV[i + 1], sub(p, 2, 10), boundsOf(ARGV[i + 2]), sub(p, 33, 32 + byte(p, 32)), nil, u3(p, 11) }
 end
 
 local t, building = ready(siteID)
@@ -71,8 +72,7 @@ end
 for i, c in ipairs(claims) do
   give(c[1], g.places[indexes[i] + 1], id, false)
   if find(taken[i], '[^%z]') and not place(c[1], c[6]) then
-    recorded(taken[i])
-    take(c[1], c[6], taken[i], true, c[4])
+    take(c[1], c[6], taken[i], true, takenFor[i])
   end
 end
 local preferred = {}
