@@ -1,0 +1,163 @@
+package api
+
+import (
+	"context"
+
+	"muster/allocator"
+)
+
+type dayView struct {
+	SiteID   allocator.SiteID `json:"siteId"`
+	Date     string           `json:"date"`
+	Revision int64            `json:"revision"`
+	Sessions []sessionView    `json:"sessions"`
+}
+
+type sessionView struct {
+	ID         string                  `json:"id,omitempty"`
+	From       string                  `json:"from"`
+	Until      string                  `json:"until"`
+	SlotLength int                     `json:"slotLength"`
+	Capacity   int                     `json:"capacity"`
+	Services   []allocator.ServiceCode `json:"services"`
+	Breaks     []breakView             `json:"breaks,omitempty"`
+	Status     string                  `json:"status"`
+	Access     string                  `json:"access"`
+}
+
+type breakView struct {
+	From  string `json:"from"`
+	Until string `json:"until"`
+}
+
+type publishView struct {
+	Revision int64      `json:"revision"`
+	Added    int        `json:"added"`
+	Removed  int        `json:"removed"`
+	Impact   impactView `json:"impact"`
+}
+
+type impactView struct {
+	Supported        int      `json:"supported"`
+	NewlyUnsupported []string `json:"newlyUnsupported"`
+	NewlySupported   []string `json:"newlySupported"`
+	Cancelled        []string `json:"cancelled,omitempty"`
+	HeldAffected     int      `json:"heldAffected"`
+}
+
+func viewPublish(r allocator.PublishReply) publishView {
+	return publishView{r.Revision, r.Added, r.Removed, impactView{
+		r.Supported, list(r.NewlyUnsupported), list(r.NewlySupported), r.Cancelled, r.HeldAffected,
+	}}
+}
+
+func (s *Server) getDay(ctx context.Context, x *exchange) (reply, error) {
+	site, date, err := x.siteDate()
+	if err != nil {
+		return reply{}, err
+	}
+	x.query()
+	if err := x.input().fail(); err != nil {
+		return reply{}, err
+	}
+	day, err := s.engine.Day(ctx, site, date)
+	if err != nil {
+		return reply{}, err
+	}
+	view := dayView{SiteID: site, Date: date.String(), Revision: day.Revision, Sessions: make([]sessionView, len(day.Sessions))}
+	for i, session := range day.Sessions {
+		view.Sessions[i] = viewSession(session)
+	}
+	return reply{body: view, etag: etag(day.Revision)}, nil
+}
+
+func viewSession(session allocator.Session) sessionView {
+	v := sessionView{
+		ID: session.ID, From: session.From.String(), Until: session.Until.String(), SlotLength: session.SlotLength,
+		Capacity: session.Capacity, Services: list(session.Services), Status: "open", Access: "public",
+	}
+	if session.Stopped {
+		v.Status = "stopped"
+	}
+	if session.Invited {
+		v.Access = "invited"
+	}
+	for _, b := range session.Breaks {
+		v.Breaks = append(v.Breaks, breakView{b.From.String(), b.Until.String()})
+	}
+	return v
+}
+
+func (s *Server) putDay(ctx context.Context, x *exchange) (reply, error) {
+	req, err := x.publishRequest()
+	if err != nil {
+		return reply{}, err
+	}
+	d, o := x.document(required)
+	o.only("sessions")
+	req.Day.Sessions = decodeSessions(o)
+	if err := d.fail(); err != nil {
+		return reply{}, err
+	}
+	return s.publish(ctx, req)
+}
+
+func (s *Server) closeDay(ctx context.Context, x *exchange) (reply, error) {
+	req, err := x.publishRequest()
+	if err != nil {
+		return reply{}, err
+	}
+	if err := x.input().fail(); err != nil {
+		return reply{}, err
+	}
+	return s.publish(ctx, req)
+}
+
+func (s *Server) publish(ctx context.Context, req allocator.PublishRequest) (reply, error) {
+	done, err := s.engine.PublishDay(ctx, req)
+	if err != nil {
+		return reply{}, err
+	}
+	answer := reply{body: viewPublish(done)}
+	if !req.DryRun {
+		answer.etag = etag(done.Revision)
+	}
+	return answer, nil
+}
+
+// publishRequest reads all of a change but its body; faults of query and headers stay in the exchange's decoder.
+func (x *exchange) publishRequest() (allocator.PublishRequest, error) {
+	site, date, err := x.siteDate()
+	if err != nil {
+		return allocator.PublishRequest{}, err
+	}
+	q := x.query("dryRun", "bookings")
+	return allocator.PublishRequest{
+		Caller: x.grant.caller(), Site: site, Date: date, IfMatch: x.ifMatch(), DryRun: q.boolean("dryRun"),
+		Cancel: q.choice("bookings", "keep", "cancel") == "cancel", Day: allocator.Day{Site: site, Date: date},
+	}, nil
+}
+
+// decodeSessions reads the form of a day's sessions; whether they make sense is for the engine to say.
+func decodeSessions(o object) []allocator.Session {
+	const most = 1 << 30
+	var sessions []allocator.Session
+	for _, v := range o.objects("sessions", required, allocator.MaxSessionsPerDay) {
+		v.only("id", "from", "until", "slotLength", "capacity", "services", "breaks", "status", "access")
+		session := allocator.Session{
+			ID: v.text("id", optional, allocator.MaxNameBytes), From: v.timeOfDay("from"), Until: v.timeOfDay("until"),
+			SlotLength: v.integer("slotLength", required, -most, most, 0), Capacity: v.integer("capacity", required, -most, most, 0),
+			Stopped: v.choice("status", optional, "open", "stopped") == "stopped",
+			Invited: v.choice("access", optional, "public", "invited") == "invited",
+		}
+		for _, code := range v.texts("services", required, allocator.MaxServicesPerSession, maxWordBytes) {
+			session.Services = append(session.Services, allocator.ServiceCode(code))
+		}
+		for _, b := range v.objects("breaks", optional, allocator.MaxBreaksPerSession) {
+			b.only("from", "until")
+			session.Breaks = append(session.Breaks, allocator.Break{From: b.timeOfDay("from"), Until: b.timeOfDay("until")})
+		}
+		sessions = append(sessions, session)
+	}
+	return sessions
+}

@@ -1,0 +1,324 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"muster/allocator"
+)
+
+// decoder reads typed fields out of a parsed document and gathers what is wrong with them. After the last field has been
+// read, fail tells it all at once; until then, whatever was wrong reads as its zero value.
+type decoder struct{ faults []allocator.Fault }
+
+// decodeBody parses a JSON body into its one object.
+func decodeBody(body []byte) (*decoder, object) {
+	v, faults, whole := parseJSON(body)
+	d := &decoder{faults: faults}
+	if !whole {
+		return d, object{d: d}
+	}
+	return d, d.object(&v, "")
+}
+
+func (d *decoder) fault(at, format string, args ...any) {
+	if len(d.faults) < maxFaults {
+		d.faults = append(d.faults, allocator.Fault{Pointer: at, Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+// fail is the refusal that names all faults, or nil where there are none.
+func (d *decoder) fail() error {
+	if len(d.faults) == 0 {
+		return nil
+	}
+	e := allocator.Refuse(allocator.CodeInvalid, "the request is not valid; errors tells where")
+	e.Faults = d.faults
+	return e
+}
+
+// wrong notes that a value has another kind than wanted.
+func (d *decoder) wrong(at string, want string, got kind) {
+	d.fault(at, "must be %s, not %s", want, got)
+}
+
+func (d *decoder) object(v *value, at string) object {
+	if v.kind != kindObject {
+		d.wrong(at, kindObject.String(), v.kind)
+		return object{d: d, at: at}
+	}
+	return object{d, at, v}
+}
+
+// object is a JSON object that is being decoded; without a value, every field of it is missing and nothing is reported.
+type object struct {
+	d     *decoder
+	at    string
+	value *value
+}
+
+const (
+	required = true
+	optional = false
+)
+
+// only reports fields other than the named ones.
+func (o object) only(names ...string) {
+	if o.value == nil {
+		return
+	}
+	for _, name := range o.value.names {
+		if !slices.Contains(names, name) {
+			o.d.fault(o.at+escapePointer(name), "is not a known field")
+		}
+	}
+}
+
+// field finds a field; nil where it is missing, which is reported where it is needed.
+func (o object) field(name string, need bool) *value {
+	if o.value == nil {
+		return nil
+	}
+	if i := slices.Index(o.value.names, name); i >= 0 {
+		return &o.value.items[i]
+	}
+	if need {
+		o.d.fault(o.pointer(name), "is required")
+	}
+	return nil
+}
+
+func (o object) has(name string) bool { return o.field(name, optional) != nil }
+
+func (o object) pointer(name string) string { return o.at + escapePointer(name) }
+
+// typed finds a field of a kind.
+func (o object) typed(name string, need bool, k kind) *value {
+	v := o.field(name, need)
+	if v != nil && v.kind != k {
+		o.d.wrong(o.pointer(name), k.String(), v.kind)
+		return nil
+	}
+	return v
+}
+
+// raw reads a string as it is.
+func (o object) raw(name string, need bool) (string, bool) {
+	v := o.typed(name, need, kindString)
+	if v == nil {
+		return "", false
+	}
+	return strings.Clone(v.text), true // or the whole body would live as long as its shortest field
+}
+
+// text reads a line of text without control characters, trimmed, of at most so many bytes, not empty where needed.
+func (o object) text(name string, need bool, maxBytes int) string {
+	s, ok := o.raw(name, need)
+	if !ok {
+		return ""
+	}
+	return o.d.line(o.pointer(name), s, need, maxBytes)
+}
+
+func (d *decoder) line(at, s string, need bool, maxBytes int) string {
+	s = strings.TrimSpace(s)
+	switch {
+	case need && s == "":
+		d.fault(at, "must not be empty")
+	case len(s) > maxBytes:
+		d.fault(at, "is longer than %d bytes", maxBytes)
+	case strings.ContainsFunc(s, unicode.IsControl):
+		d.fault(at, "must not contain control characters")
+	default:
+		return s
+	}
+	return ""
+}
+
+// paragraphs reads text that may have line breaks.
+func (o object) paragraphs(name string, maxBytes int) string {
+	s, ok := o.raw(name, optional)
+	if !ok {
+		return ""
+	}
+	plain := strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s)
+	if o.d.line(o.pointer(name), plain, optional, maxBytes) == "" {
+		return ""
+	}
+	return strings.TrimSpace(s)
+}
+
+// integer reads a whole number within bounds; absent where the field is missing.
+func (o object) integer(name string, need bool, low, high, absent int) int {
+	v := o.typed(name, need, kindNumber)
+	if v == nil {
+		return absent
+	}
+	n, err := strconv.ParseInt(v.text, 10, 64)
+	switch {
+	case strings.ContainsAny(v.text, ".eE"):
+		o.d.fault(o.pointer(name), "must be a whole number")
+	case err != nil || n < int64(low) || n > int64(high):
+		o.d.fault(o.pointer(name), "must be %d to %d", low, high)
+	default:
+		return int(n)
+	}
+	return absent
+}
+
+// number reads a number within bounds.
+func (o object) number(name string, need bool, low, high float64) float64 {
+	v := o.typed(name, need, kindNumber)
+	if v == nil {
+		return 0
+	}
+	f, err := strconv.ParseFloat(v.text, 64)
+	if err != nil || !(f >= low && f <= high) {
+		o.d.fault(o.pointer(name), "must be %g to %g", low, high)
+		return 0
+	}
+	return f
+}
+
+func (o object) boolean(name string, absent bool) bool {
+	v := o.typed(name, optional, kindBool)
+	if v == nil {
+		return absent
+	}
+	return v.text == "true"
+}
+
+// choice reads one of a few words; the first one where the field is missing and not needed.
+func (o object) choice(name string, need bool, words ...string) string {
+	s, ok := o.raw(name, need)
+	if !ok {
+		return words[0]
+	}
+	if !slices.Contains(words, s) {
+		o.d.fault(o.pointer(name), "must be one of: %s", strings.Join(words, ", "))
+		return words[0]
+	}
+	return s
+}
+
+// child reads an object; without a value where it is missing.
+func (o object) child(name string, need bool) object {
+	v := o.typed(name, need, kindObject)
+	return object{o.d, o.pointer(name), v}
+}
+
+// list reads an array of at most so many items.
+func (o object) list(name string, need bool, most int) []value {
+	v := o.typed(name, need, kindArray)
+	if v == nil {
+		return nil
+	}
+	if len(v.items) > most {
+		o.d.fault(o.pointer(name), "has more than %d items", most)
+		return nil
+	}
+	return v.items
+}
+
+// objects reads an array of objects.
+func (o object) objects(name string, need bool, most int) []object {
+	items := o.list(name, need, most)
+	out := make([]object, len(items))
+	for i := range items {
+		out[i] = o.d.object(&items[i], fmt.Sprintf("%s/%d", o.pointer(name), i))
+	}
+	return out
+}
+
+// texts reads an array of lines of text.
+func (o object) texts(name string, need bool, most, maxBytes int) []string {
+	items := o.list(name, need, most)
+	out := make([]string, 0, len(items))
+	for i, v := range items {
+		at := fmt.Sprintf("%s/%d", o.pointer(name), i)
+		if v.kind != kindString {
+			o.d.wrong(at, kindString.String(), v.kind)
+			continue
+		}
+		out = append(out, o.d.line(at, strings.Clone(v.text), required, maxBytes))
+	}
+	return out
+}
+
+func (o object) date(name string, need bool) (allocator.Date, bool) {
+	s, ok := o.raw(name, need)
+	if !ok {
+		return 0, false
+	}
+	return o.d.date(o.pointer(name), s)
+}
+
+func (d *decoder) date(at, text string) (allocator.Date, bool) {
+	date, err := allocator.ParseDate(text)
+	if err != nil {
+		d.fault(at, "must be a date of the form YYYY-MM-DD")
+		return 0, false
+	}
+	return date, true
+}
+
+func (o object) timeOfDay(name string) allocator.TimeOfDay {
+	s, ok := o.raw(name, required)
+	if !ok {
+		return 0
+	}
+	t, err := allocator.ParseTimeOfDay(s)
+	if err != nil {
+		o.d.fault(o.pointer(name), "must be a time of the form HH:MM, 00:00 to 24:00")
+	}
+	return t
+}
+
+// instant reads an RFC 3339 instant of any offset that is a whole number of units.
+func (o object) instant(name string, need bool, unit time.Duration) (time.Time, bool) {
+	s, ok := o.raw(name, need)
+	if !ok {
+		return time.Time{}, false
+	}
+	t, err := parseInstant(s)
+	if err != nil || t.Nanosecond() != 0 || t.Unix()%int64(unit/time.Second) != 0 {
+		o.d.fault(o.pointer(name), "must be an RFC 3339 instant of whole %ss, such as 2026-12-01T09:10:00Z",
+			map[time.Duration]string{time.Minute: "minute", time.Second: "second"}[unit])
+		return time.Time{}, false
+	}
+	return t, true
+}
+
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+// parseInstant is RFC 3339 without what time.Parse forgives.
+func parseInstant(text string) (time.Time, error) {
+	if !rfc3339.MatchString(text) {
+		return time.Time{}, errors.New("not an RFC 3339 instant")
+	}
+	return time.Parse(time.RFC3339, text)
+}
+
+func (o object) service(name string) allocator.ServiceCode {
+	s, ok := o.raw(name, required)
+	if ok && !allocator.ServiceCode(s).Valid() {
+		o.d.fault(o.pointer(name), "is not a service code")
+		return ""
+	}
+	return allocator.ServiceCode(s)
+}
+
+func (o object) site(name string) allocator.SiteID {
+	s, ok := o.raw(name, required)
+	if ok && !allocator.SiteID(s).Valid() {
+		o.d.fault(o.pointer(name), "is not a site id")
+		return ""
+	}
+	return allocator.SiteID(s)
+}

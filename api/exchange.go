@@ -1,0 +1,172 @@
+package api
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/valyala/fasthttp"
+
+	"muster/allocator"
+)
+
+// exchange is one request and its reply. All that it hands out is copied out of fasthttp's buffers.
+type exchange struct {
+	server  *Server
+	http    *fasthttp.RequestCtx
+	route   *route
+	id      string // request id
+	started time.Time
+	grant   grant
+	body    []byte
+	decoder *decoder // of path, query and headers
+	code    allocator.Code
+	leave   func() // gives the gate's place back
+}
+
+// param is a path parameter, percent-decoded. What does not decode is as good as unknown: "".
+func (x *exchange) param(name string) string {
+	raw, _ := x.http.UserValue(name).(string)
+	text, err := url.PathUnescape(strings.Clone(raw)) // PathUnescape returns its argument where nothing is escaped
+	if err != nil || !utf8.ValidString(text) {
+		return ""
+	}
+	return text
+}
+
+// header is a request header; ok is false where it is given more than once.
+func (x *exchange) header(name string) (text string, ok bool) {
+	all := x.http.Request.Header.PeekAll(name)
+	switch len(all) {
+	case 0:
+		return "", true
+	case 1:
+		return string(all[0]), true
+	default:
+		return "", false
+	}
+}
+
+// itoa keeps strconv out of the handlers.
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// siteID reads the path's site. No site has an id of another form, so such a one is unknown.
+func (x *exchange) siteID() (allocator.SiteID, error) {
+	id := allocator.SiteID(x.param("siteId"))
+	if !id.Valid() {
+		return "", allocator.Refuse(allocator.CodeSiteUnknown, "no site has this id")
+	}
+	return id, nil
+}
+
+func (x *exchange) siteDate() (allocator.SiteID, allocator.Date, error) {
+	site, err := x.siteID()
+	if err != nil {
+		return "", 0, err
+	}
+	d := x.input()
+	date, _ := d.date("/path/date", x.param("date"))
+	return site, date, d.fail()
+}
+
+// input gathers faults of path, query and headers; their pointers start with /path, /query and /header.
+func (x *exchange) input() *decoder {
+	if x.decoder == nil {
+		x.decoder = &decoder{}
+	}
+	return x.decoder
+}
+
+// query reads the query string once, and reports parameters that are not known, given twice or not decodable.
+func (x *exchange) query(known ...string) params {
+	d := x.input()
+	values, err := url.ParseQuery(string(x.http.URI().QueryString()))
+	if err != nil {
+		d.fault("/query", "is not a well-formed query string")
+	}
+	p := params{d: d, values: make(map[string]string, len(values))}
+	for name, all := range values {
+		at := "/query" + escapePointer(strings.ToValidUTF8(name, "?"))
+		switch {
+		case !contains(known, name):
+			d.fault(at, "is not a known parameter")
+		case len(all) > 1:
+			d.fault(at, "is given twice")
+		case !utf8.ValidString(all[0]):
+			d.fault(at, "is not valid UTF-8")
+		default:
+			p.values[name] = all[0]
+		}
+	}
+	return p
+}
+
+func contains(all []string, one string) bool {
+	for _, s := range all {
+		if s == one {
+			return true
+		}
+	}
+	return false
+}
+
+// address is where the request came from, with IPv6 cut to the /64 that one household has.
+func (x *exchange) address() netip.Prefix {
+	address, _ := netip.AddrFromSlice(x.http.RemoteIP())
+	if name := x.server.options.AddressHeader; name != "" {
+		all := x.http.Request.Header.PeekAll(name)
+		if len(all) > 0 {
+			elements := strings.Split(string(all[len(all)-1]), ",")
+			if a, err := netip.ParseAddr(strings.TrimSpace(elements[len(elements)-1])); err == nil {
+				address = a
+			}
+		}
+	}
+	address = address.Unmap()
+	bits := 32
+	if address.Is6() {
+		bits = 64
+	}
+	prefix, _ := address.Prefix(bits)
+	return prefix
+}
+
+// newRequestID makes an id that nobody else makes.
+func newRequestID() string { return rand.Text() }
+
+// requestID takes the client's own id where it is short and plain. Ids of digits only are not taken: somebody's number
+// must not reach the logs this way.
+func requestID(given string) string {
+	if len(given) < 8 || len(given) > 64 {
+		return newRequestID()
+	}
+	letters := false
+	for _, c := range []byte(given) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		letters = letters || letter
+		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+			return newRequestID()
+		}
+	}
+	if !letters {
+		return newRequestID()
+	}
+	return given
+}
+
+// attrs describes the exchange for a log line, without anything personal.
+func (x *exchange) attrs(more ...string) []slog.Attr {
+	out := []slog.Attr{
+		slog.String("requestId", x.id), slog.String("operation", x.route.operation), slog.String("route", x.route.path),
+		slog.Int("status", x.http.Response.StatusCode()), slog.String("code", string(x.code)),
+	}
+	for i := 0; i+1 < len(more); i += 2 {
+		out = append(out, slog.String(more[i], more[i+1]))
+	}
+	return out
+}

@@ -1,0 +1,169 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"muster/allocator"
+)
+
+// conversation is requests that together touch every route, with the replies that are due.
+var conversation = []struct {
+	operation, method, path, body string
+	status                        int
+	want                          string // part of the reply
+}{
+	{"searchSites", "GET", "/v1/sites?postcode=LS1%204AP&service=RSV:Adult&people=2&access=step_free,parking", "", 200, `"nextAvailable":"2027-06-01T09:10:00+01:00"`},
+	{"searchSites", "GET", "/v1/sites?lat=53.79&lon=-1.55&service=RSV%3AAdult&from=2027-06-01&to=2027-06-02&radiusKm=1.5&includeFull=true", "", 200, `"origin":{"lat":53.8,"lon":-1.5,"postcode":"LS1 4AP","precision":"unit"}`},
+	{"getSite", "GET", "/v1/sites/FA512", "", 200, `"status":"online"`},
+	{"getAvailability", "GET", "/v1/sites/FA512/availability?service=RSV:Adult", "", 200, `{"start":"2027-06-01T09:10:00+01:00","length":10,"free":3}`},
+	{"listServices", "GET", "/v1/services", "", 200, `"bookingOpens":"2027-06-01T08:10:00Z"`},
+	{"getPostcode", "GET", "/v1/postcodes/LS1%204AP", "", 200, `{"postcode":"LS1 4AP","lat":53.7963,"lon":-1.5477,"precision":"unit"}`},
+	{"getPostcode", "GET", "/v1/postcodes/XX9", "", 404, `"code":"POSTCODE_UNKNOWN"`},
+	{"createHold", "POST", "/v1/holds", `{"siteId":"FA512","service":"RSV:Adult","start":"2027-06-01T10:10:00+02:00","length":10}`, 201,
+		`{"holdId":"h1.token","expiresAt":"2027-06-01T08:15:00.000Z","serverTime":"2027-06-01T08:10:00.000Z","claims":[{"siteId":"FA512","service":"RSV:Adult","start":"2027-06-01T09:10:00+01:00","length":10}]}`},
+	{"createHold", "POST", "/v1/holds", `{"claims":[{"siteId":"A","service":"FLU:65+","start":"2026-12-01T09:10:00Z"},{"siteId":"B","service":"FLU:65+","start":"2026-12-01T09:10:00Z"}]}`, 201, `"start":"2026-12-01T09:10:00Z"`},
+	{"getHold", "GET", "/v1/holds/h1.token", "", 200, `"state":"held"`},
+	{"getHold", "GET", "/v1/holds/wrong", "", 404, `"HOLD_UNKNOWN"`},
+	{"extendHold", "POST", "/v1/holds/h1.token/extend", "", 200, `"holdId":"h1.token"`},
+	{"confirmHold", "POST", "/v1/holds/h1.token/confirm", `{"people":[{"nhsNumber":"900 000 0009","givenName":"Alex","familyName":"Ex","dateOfBirth":"1950-02-01","contact":{"email":"a@b"}}]}`, 201,
+		`"manageToken":"TOKEN0TOKEN0TOKEN0TOKEN000","status":"booked"`},
+	{"releaseHold", "DELETE", "/v1/holds/h1.token", "", 204, ""},
+	{"getBooking", "GET", "/v1/bookings/" + someKey.Reference(), "", 200, `"nhsNumber":"9000000009"`},
+	{"cancelBooking", "POST", "/v1/bookings/" + someKey.Reference() + "/cancel", "", 200, `"status":"cancelled"`},
+	{"setBookingStatus", "POST", "/v1/bookings/" + someKey.Reference() + "/status", `{"status":"fulfilled"}`, 200, `"unsupported":true`},
+	{"putSite", "PUT", "/v1/sites/FA512", `{"name":"Example","address":{"lines":[],"postcode":"LS1 4AP"},"status":"offline"}`, 201, `"status":"offline"`},
+	{"putService", "PUT", "/v1/services/RSV:Adult", `{}`, 200, `"windowDays":365`},
+	{"getDay", "GET", "/v1/sites/FA512/days/2027-06-01", "", 200, `"until":"24:00"`},
+	{"putDay", "PUT", "/v1/sites/FA512/days/2027-06-01?dryRun=true", `{"sessions":[]}`, 200, `"impact":{"supported":3,"newlyUnsupported":[],"newlySupported":[],"heldAffected":0}`},
+	{"closeDay", "DELETE", "/v1/sites/FA512/days/2027-06-01?bookings=cancel", "", 200, `"revision":7`},
+	{"listDayBookings", "GET", "/v1/sites/FA512/days/2027-06-01/bookings", "", 200, `"contact":{"email":"alex@example.org"}`},
+	{"bookWalkIn", "POST", "/v1/sites/FA512/walkins", `{"service":"RSV:Adult"}`, 201, `"status":"arrived"`},
+	{"uploadCapacity", "POST", "/v1/capacity", "", 200, ""},
+	{"listEvents", "GET", "/v1/events", "", 200, `"reference":"` + someKey.Reference() + `"`},
+	{"getDocument", "GET", "/openapi.json", "", 200, `"openapi"`},
+}
+
+// TestConversation validates every reply against the document, headers and status included, by JSON Schema 2020-12.
+func TestConversation(t *testing.T) {
+	w := serve(t, Options{Dev: true}, &fake{})
+	doc := spec(t)
+	said := map[string]bool{}
+	for _, c := range conversation {
+		said[c.operation] = true
+		a := w.staff(c.method, c.path, c.body, "X-Request-Id", "conversation-1").wants(c.status)
+		if !strings.Contains(string(a.body), c.want) {
+			t.Errorf("%s %s answers %s\nwithout %s", c.method, c.path, a.body, c.want)
+		}
+		if got := a.header.Get("X-Request-Id"); got != "conversation-1" {
+			t.Errorf("request id %q", got)
+		}
+		if a.header.Get("Server") != "" || a.header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: headers %v", c.operation, a.header)
+		}
+		if public := c.operation == "getDocument" || c.operation == "listServices"; !public && a.header.Get("Cache-Control") != "no-store" {
+			t.Errorf("%s may be cached: %q", c.operation, a.header.Get("Cache-Control"))
+		}
+		validate(t, doc, c.operation, a)
+	}
+	for _, r := range routes() {
+		if !said[r.operation] {
+			t.Errorf("%s is missing in the conversation", r.operation)
+		}
+	}
+}
+
+// validate checks a reply against the document as it was served.
+func validate(t *testing.T, doc *openapi3.T, operation string, a answer) {
+	t.Helper()
+	i := slices.IndexFunc(routes(), func(r route) bool { return r.operation == operation })
+	r := routes()[i]
+	item := doc.Paths.Value(r.path)
+	op := item.GetOperation(r.method)
+	if op.Responses.Value(itoa(a.status)) == nil {
+		t.Errorf("%s: status %d is not in openapi.yaml", operation, a.status)
+	}
+	if kind, _, _ := strings.Cut(a.header.Get("Content-Type"), ";"); kind == "application/x-ndjson" || a.status == 204 {
+		return
+	}
+	req, err := http.NewRequest(r.method, "http://muster.test"+r.path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	input := &openapi3filter.ResponseValidationInput{
+		RequestValidationInput: &openapi3filter.RequestValidationInput{
+			Request: req, Route: &routers.Route{Spec: doc, Path: r.path, PathItem: item, Method: r.method, Operation: op},
+			QueryParams: url.Values{},
+		},
+		Status: a.status, Header: a.header,
+	}
+	input.SetBodyBytes(a.body)
+	if err := openapi3filter.ValidateResponse(t.Context(), input); err != nil {
+		t.Errorf("%s: %v", operation, err)
+	}
+}
+
+func TestValidationBites(t *testing.T) {
+	doc := spec(t)
+	schema := doc.Components.Schemas["Booking"].Value
+	for _, bad := range []string{`{}`, `{"reference":"r","status":"lost","siteId":"A","service":"B","start":"2027-06-01T09:10:00Z","length":1}`,
+		`{"reference":"r","status":"booked","siteId":"A","service":"B","start":"2027-06-01T09:10:00Z","length":1,"more":1}`} {
+		var v any
+		if err := json.Unmarshal([]byte(bad), &v); err != nil {
+			t.Fatal(err)
+		}
+		if schema.VisitJSON(v, openapi3.EnableJSONSchema2020()) == nil {
+			t.Errorf("%s passes", bad)
+		}
+	}
+}
+
+func TestEngineRefusals(t *testing.T) {
+	doc := spec(t)
+	engine := &fake{}
+	w := serve(t, Options{}, engine)
+	var refusal error
+	engine.booking = func(_ context.Context, _ allocator.BookingAccess) (allocator.BookingView, error) {
+		return allocator.BookingView{}, refusal
+	}
+	for _, code := range allocator.Codes {
+		refusal = &allocator.Error{
+			Code: code, Detail: "detail", RetryAfter: 1500 * time.Millisecond, Faults: []allocator.Fault{{Pointer: "/a", Detail: "b"}},
+			Alternatives: []allocator.Alternative{{Site: "B", SiteName: "Other", DistanceMetres: 5, Start: allocator.MinuteOf(slotStart), Length: 10, Free: 2, TimeZone: "Europe/London"}},
+		}
+		a := w.call("GET", "/v1/bookings/"+someKey.Reference(), "", "Authorization", "Manage TOKEN")
+		wantCode := code
+		if code == allocator.CodeForbidden || code == allocator.CodeUnauthorised {
+			wantCode = allocator.CodeBookingUnknown // told apart from nothing
+		}
+		p := a.refused(meanings[wantCode].status, wantCode)
+		if code == allocator.CodeSlotFull {
+			if len(p.Alternatives) != 1 || p.Alternatives[0].Start != "2027-06-01T09:10:00+01:00" || p.Errors[0].Pointer != "/a" || p.Detail != "detail" {
+				t.Errorf("%s", a.body)
+			}
+		}
+		if p.Status >= 500 && p.Status != 500 && a.header.Get("Retry-After") != "2" {
+			t.Errorf("%s: Retry-After %q", code, a.header.Get("Retry-After"))
+		}
+		if code == allocator.CodeInternal && (bytes.Contains(a.body, []byte(`"detail":"detail"`)) || len(p.Errors) > 0) {
+			t.Errorf("an internal error tells %s", a.body)
+		}
+		schema := doc.Components.Schemas["Problem"].Value
+		var v any
+		a.json(&v)
+		if err := schema.VisitJSON(v, openapi3.EnableJSONSchema2020()); err != nil {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+}

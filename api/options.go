@@ -1,0 +1,151 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options configure a Server. The zero value of a field means its default; the zero Options serve the public routes and
+// refuse every bearer token.
+type Options struct {
+	Dev      bool   // the bearer token "dev" is allowed everything; never in production
+	Issuer   string // the `iss` that access tokens must carry
+	Audience string // one of the `aud` that access tokens must carry
+	JWKSFile string // public keys of the issuer; with Issuer and Audience, or none of the three
+
+	MaxConnections int           // open at once; default 16384
+	MaxHeaderBytes int           // request line and headers; default 16 KiB
+	ReadTimeout    time.Duration // of a whole request; default 10 s
+	WriteTimeout   time.Duration // of a reply; default 15 s
+	IdleTimeout    time.Duration // between requests of a connection; default 60 s
+	StreamIdle     time.Duration // between bytes of a capacity upload, either way; default 60 s
+	PollEvery      time.Duration // how often a long-poll looks for new events; default 250 ms
+
+	Admission Admission
+	// LookupsPerAddress and LookupsPerReference bound guesses of a date of birth. Defaults: 30 at once and 30 a minute per
+	// address (IPv6: per /64); 5 at once and one in 3 minutes per reference.
+	LookupsPerAddress   Rate
+	LookupsPerReference Rate
+	// AddressHeader names the header whose last element is the caller's address, e.g. "X-Forwarded-For". Set it only where
+	// a proxy of yours always writes that header; "": the connection's own address.
+	AddressHeader string
+
+	Logger     *slog.Logger          // default: discards
+	Registerer prometheus.Registerer // default: metrics are kept nowhere
+	Now        func() time.Time      // for tokens and rate limits; default time.Now
+}
+
+// Admission bounds the classes of routes separately, so that a surge of one leaves room for the others.
+type Admission struct {
+	Confirm Gate // confirm, cancel, bookings
+	Hold    Gate // hold, extend, release, inspect
+	Search  Gate // search, availability, sites, services, postcodes
+	Staff   Gate // publishers' and staff's routes
+	Bulk    Gate // capacity uploads
+	Feed    Gate // events
+}
+
+// Gate lets Concurrency requests in at once. Up to Queue more wait, each at most Wait; all others are refused at once.
+type Gate struct {
+	Concurrency int
+	Queue       int
+	Wait        time.Duration
+	Deadline    time.Duration // of the work itself
+}
+
+// Rate allows Burst actions at once and one more each Every.
+type Rate struct {
+	Burst int
+	Every time.Duration
+}
+
+// WithDefaults fills in the zero fields.
+func (o Options) WithDefaults() Options {
+	number(&o.MaxConnections, 16_384)
+	number(&o.MaxHeaderBytes, 16<<10)
+	duration(&o.ReadTimeout, 10*time.Second)
+	duration(&o.WriteTimeout, 15*time.Second)
+	duration(&o.IdleTimeout, 60*time.Second)
+	duration(&o.StreamIdle, 60*time.Second)
+	duration(&o.PollEvery, 250*time.Millisecond)
+	a := &o.Admission
+	a.Confirm = a.Confirm.withDefaults(Gate{8192, 2048, time.Second, 12 * time.Second})
+	a.Hold = a.Hold.withDefaults(Gate{4096, 1024, 250 * time.Millisecond, 5 * time.Second})
+	a.Search = a.Search.withDefaults(Gate{256, 512, 100 * time.Millisecond, 3 * time.Second})
+	a.Staff = a.Staff.withDefaults(Gate{128, 256, time.Second, 20 * time.Second})
+	a.Bulk = a.Bulk.withDefaults(Gate{8, 8, 2 * time.Second, 60 * time.Second})
+	a.Feed = a.Feed.withDefaults(Gate{256, 64, 250 * time.Millisecond, 10 * time.Second})
+	o.LookupsPerAddress = o.LookupsPerAddress.withDefaults(Rate{30, 2 * time.Second})
+	o.LookupsPerReference = o.LookupsPerReference.withDefaults(Rate{5, 3 * time.Minute})
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Registerer == nil {
+		o.Registerer = prometheus.NewRegistry()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// Validate reports every fault at once.
+func (o Options) Validate() error {
+	o = o.WithDefaults()
+	var faults []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	set := 0
+	for _, s := range []string{o.Issuer, o.Audience, o.JWKSFile} {
+		if s != "" {
+			set++
+		}
+	}
+	check(set == 0 || set == 3, "issuer, audience and key file belong together: give all three or none")
+	check(o.MaxConnections >= 1, "%d connections are too few", o.MaxConnections)
+	check(o.MaxHeaderBytes >= 4<<10 && o.MaxHeaderBytes <= 1<<20, "header limit %d is not within 4 KiB and 1 MiB", o.MaxHeaderBytes)
+	for name, d := range map[string]time.Duration{"read": o.ReadTimeout, "write": o.WriteTimeout, "idle": o.IdleTimeout,
+		"stream idle": o.StreamIdle, "poll": o.PollEvery} {
+		check(d > 0, "%s time-out %v is not positive", name, d)
+	}
+	for class, g := range o.Admission.gates() {
+		check(g.Concurrency >= 1 && g.Queue >= 0 && g.Wait >= 0 && g.Deadline > 0, "admission of class %v: %+v is out of bounds", class, g)
+	}
+	for _, r := range []Rate{o.LookupsPerAddress, o.LookupsPerReference} {
+		check(r.Burst >= 1 && r.Every > 0, "rate %+v is out of bounds", r)
+	}
+	return errors.Join(faults...)
+}
+
+func (g Gate) withDefaults(d Gate) Gate {
+	number(&g.Concurrency, d.Concurrency)
+	number(&g.Queue, d.Queue)
+	duration(&g.Wait, d.Wait)
+	duration(&g.Deadline, d.Deadline)
+	return g
+}
+
+func (r Rate) withDefaults(d Rate) Rate {
+	number(&r.Burst, d.Burst)
+	duration(&r.Every, d.Every)
+	return r
+}
+
+func number(n *int, value int) {
+	if *n == 0 {
+		*n = value
+	}
+}
+
+func duration(d *time.Duration, value time.Duration) {
+	if *d == 0 {
+		*d = value
+	}
+}

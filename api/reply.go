@@ -1,0 +1,95 @@
+package api
+
+import (
+	"encoding/json"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"muster/allocator"
+)
+
+// reply is what a handler answers when it succeeds.
+type reply struct {
+	status int // 0: 200
+	body   any // nil: none
+	etag   string
+	public time.Duration // how long caches may keep it; 0: not at all
+	stream bool          // the handler has set a body stream, which finishes the exchange
+}
+
+// write sends a reply.
+func (x *exchange) write(r reply) {
+	if r.status == 0 {
+		r.status = fasthttp.StatusOK
+	}
+	if r.etag != "" {
+		x.http.Response.Header.Set("ETag", r.etag)
+	}
+	if r.public > 0 {
+		x.http.Response.Header.Set("Cache-Control", "public, max-age="+itoa(int(r.public.Seconds())))
+	}
+	if r.body == nil {
+		x.http.SetStatusCode(r.status)
+		return
+	}
+	x.writeJSON(r.status, "application/json", r.body)
+}
+
+func (x *exchange) writeJSON(status int, contentType string, body any) {
+	data, ok := body.(json.RawMessage)
+	if !ok {
+		var err error
+		if data, err = json.Marshal(body); err != nil {
+			x.server.log.Error("a reply could not be written", "operation", x.route.operation, "requestId", x.id, "cause", err.Error())
+			status, contentType = fasthttp.StatusInternalServerError, "application/problem+json"
+			data = []byte(`{"type":"urn:muster:problem:INTERNAL","title":"Something went wrong","status":500,"code":"INTERNAL"}`)
+			x.code = allocator.CodeInternal
+		}
+	}
+	x.http.SetStatusCode(status)
+	x.http.SetContentType(contentType)
+	x.http.SetBody(data)
+}
+
+// zones remembers time zones by name. Names come from the catalogue, so there are few.
+type zones struct{ byName sync.Map }
+
+// find gives UTC for names that do not exist, which the catalogue does not hold.
+func (z *zones) find(name string) *time.Location {
+	if zone, ok := z.byName.Load(name); ok {
+		return zone.(*time.Location)
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return time.UTC
+	}
+	z.byName.Store(name, zone)
+	return zone
+}
+
+// instant writes an instant with a zone's own offset, Z where that is zero.
+func (z *zones) instant(t time.Time, zone string) string { return instant(t.In(z.find(zone))) }
+
+func instant(t time.Time) string { return t.Format(time.RFC3339) }
+
+// moment writes a time of the server's, in UTC with milliseconds.
+func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+
+// levelOf is how loudly a status is logged.
+func levelOf(status int) slog.Level {
+	if status >= 500 {
+		return slog.LevelError
+	}
+	return slog.LevelDebug
+}
+
+// list makes sure that an empty list is written as [].
+func list[T any](items []T) []T {
+	if items == nil {
+		return []T{}
+	}
+	return items
+}

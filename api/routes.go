@@ -1,0 +1,69 @@
+package api
+
+import (
+	"context"
+
+	"github.com/valyala/fasthttp"
+)
+
+// Body limits.
+const (
+	noBody     = 0        // whatever comes is not looked at
+	smallBody  = 64 << 10 // people's requests
+	dayBody    = 1 << 20  // a site's day
+	streamBody = -1       // of any length, read in pieces
+)
+
+type handler func(s *Server, ctx context.Context, x *exchange) (reply, error)
+
+// route is one row of the contract. Scopes: any one of them suffices; none: open to the public.
+type route struct {
+	operation string
+	method    string
+	path      string
+	scopes    []string
+	class     class
+	body      int
+	handle    handler
+}
+
+const (
+	get  = fasthttp.MethodGet
+	post = fasthttp.MethodPost
+	put  = fasthttp.MethodPut
+	del  = fasthttp.MethodDelete
+)
+
+// routes lists every route once. openapi.yaml says the same at length; openapi_test.go compares.
+func routes() []route {
+	public := []string(nil)
+	return []route{
+		{"searchSites", get, "/v1/sites", public, classSearch, noBody, (*Server).searchSites},
+		{"getSite", get, "/v1/sites/{siteId}", public, classSearch, noBody, (*Server).getSite},
+		{"putSite", put, "/v1/sites/{siteId}", []string{ScopeSitesWrite}, classStaff, smallBody, (*Server).putSite},
+		{"getAvailability", get, "/v1/sites/{siteId}/availability", public, classSearch, noBody, (*Server).getAvailability},
+		{"listServices", get, "/v1/services", public, classSearch, noBody, (*Server).listServices},
+		{"putService", put, "/v1/services/{service}", []string{ScopeAdmin}, classStaff, smallBody, (*Server).putService},
+		{"getPostcode", get, "/v1/postcodes/{postcode}", public, classSearch, noBody, (*Server).getPostcode},
+
+		{"createHold", post, "/v1/holds", public, classHold, smallBody, (*Server).createHold},
+		{"getHold", get, "/v1/holds/{holdId}", public, classHold, noBody, (*Server).getHold},
+		{"releaseHold", del, "/v1/holds/{holdId}", public, classHold, noBody, (*Server).releaseHold},
+		{"extendHold", post, "/v1/holds/{holdId}/extend", public, classHold, noBody, (*Server).extendHold},
+		{"confirmHold", post, "/v1/holds/{holdId}/confirm", public, classConfirm, smallBody, (*Server).confirmHold},
+
+		{"getBooking", get, "/v1/bookings/{reference}", public, classConfirm, noBody, (*Server).getBooking},
+		{"cancelBooking", post, "/v1/bookings/{reference}/cancel", public, classConfirm, smallBody, (*Server).cancelBooking},
+		{"setBookingStatus", post, "/v1/bookings/{reference}/status", []string{ScopeBookingsWrite}, classStaff, smallBody, (*Server).setBookingStatus},
+
+		{"getDay", get, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite, ScopeBookingsRead}, classStaff, noBody, (*Server).getDay},
+		{"putDay", put, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite}, classStaff, dayBody, (*Server).putDay},
+		{"closeDay", del, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite}, classStaff, noBody, (*Server).closeDay},
+		{"listDayBookings", get, "/v1/sites/{siteId}/days/{date}/bookings", []string{ScopeBookingsRead}, classStaff, noBody, (*Server).listDayBookings},
+		{"bookWalkIn", post, "/v1/sites/{siteId}/walkins", []string{ScopeBookingsWrite}, classStaff, smallBody, (*Server).bookWalkIn},
+		{"uploadCapacity", post, "/v1/capacity", []string{ScopeCapacityWrite}, classBulk, streamBody, (*Server).uploadCapacity},
+
+		{"listEvents", get, "/v1/events", []string{ScopeEventsRead}, classFeed, noBody, (*Server).listEvents},
+		{"getDocument", get, "/openapi.json", public, classFree, noBody, (*Server).getDocument},
+	}
+}

@@ -1,0 +1,190 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/fasthttp/router"
+	"github.com/valyala/fasthttp"
+
+	"muster/allocator"
+)
+
+// Server serves the contract over HTTP.
+type Server struct {
+	options     Options
+	engine      Engine
+	log         *slog.Logger
+	verifier    *verifier
+	metrics     *metrics
+	zones       zones
+	gates       map[class]*gate
+	byAddress   *limiter
+	byReference *limiter
+	http        *fasthttp.Server
+	drain       chan struct{} // closed when the server begins to shut down
+	drainOnce   sync.Once
+}
+
+// New makes a server. It fails on options that do not Validate, on a key file that cannot be used, and on metrics that are
+// registered already.
+func New(o Options, engine Engine) (*Server, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("api options: %w", err)
+	}
+	o = o.WithDefaults()
+	v, err := newVerifier(o)
+	if err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(o.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("api metrics: %w", err)
+	}
+	s := &Server{
+		options: o, engine: engine, log: o.Logger, verifier: v, metrics: m, gates: map[class]*gate{}, drain: make(chan struct{}),
+		byAddress: newLimiter(o.LookupsPerAddress), byReference: newLimiter(o.LookupsPerReference),
+	}
+	for c, g := range o.Admission.gates() {
+		s.gates[c] = newGate(g)
+	}
+	s.http = &fasthttp.Server{
+		Handler: s.router(), ErrorHandler: s.transportFailed, Logger: quiet{s.log},
+		Concurrency: o.MaxConnections, ReadBufferSize: o.MaxHeaderBytes, MaxRequestBodySize: dayBody,
+		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, IdleTimeout: o.IdleTimeout,
+		// Bodies are always streamed to the handlers, which refuse those that are too large before they are read.
+		StreamRequestBody: true, DisablePreParseMultipartForm: true,
+		NoDefaultServerHeader: true, NoDefaultContentType: true, SecureErrorLogMessage: true, CloseOnShutdown: true,
+	}
+	if o.Dev {
+		s.log.Warn("development mode: the bearer token \"dev\" is allowed everything; never run like this in production")
+	}
+	return s, nil
+}
+
+// Serve answers requests of one listener until Shutdown. Call it once.
+func (s *Server) Serve(listener net.Listener) error { return s.http.Serve(listener) }
+
+// Draining says whether the server has begun to shut down.
+func (s *Server) Draining() bool {
+	select {
+	case <-s.drain:
+		return true
+	default:
+		return false
+	}
+}
+
+// Drain makes the server unready and ends long-polls and uploads at their next step, while it goes on serving: call it
+// some time before Shutdown where load balancers need to notice.
+func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.drain) }) }
+
+// Shutdown drains, closes the listener and idle connections, and waits for requests in flight until they are done or ctx
+// ends; then the error of ctx is returned and what is left is still running.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Drain()
+	return s.http.ShutdownWithContext(ctx)
+}
+
+// router knows all routes, and answers the others with problems. HEAD is answered like GET, without the body.
+func (s *Server) router() fasthttp.RequestHandler {
+	r := router.New()
+	r.RedirectTrailingSlash, r.RedirectFixedPath, r.HandleOPTIONS = false, false, false
+	for _, row := range routes() {
+		h := func(ctx *fasthttp.RequestCtx) { s.serve(ctx, &row) }
+		r.Handle(row.method, row.path, h)
+		if row.method == get {
+			r.HEAD(row.path, h)
+		}
+	}
+	refuse := func(code allocator.Code, detail string) fasthttp.RequestHandler {
+		row := route{operation: "unknown", path: "-", handle: func(*Server, context.Context, *exchange) (reply, error) {
+			return reply{}, allocator.Refuse(code, "%s", detail)
+		}}
+		return func(ctx *fasthttp.RequestCtx) { s.serve(ctx, &row) }
+	}
+	r.NotFound = refuse(CodeNotFound, "no such path; see /openapi.json")
+	r.MethodNotAllowed = refuse(CodeMethodNotAllowed, "Allow lists the methods of this path")
+	return r.Handler
+}
+
+// serve runs one exchange from admission to reply.
+func (s *Server) serve(ctx *fasthttp.RequestCtx, row *route) {
+	x := &exchange{server: s, http: ctx, route: row, started: time.Now()}
+	given, _ := x.header("X-Request-Id")
+	x.id = requestID(given)
+	s.secure(x)
+	streaming := false
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.panicked(x, cause)
+		}
+		if !streaming {
+			x.finish()
+		}
+	}()
+	answer, err := s.run(x)
+	if err != nil {
+		x.discard()
+		s.writeProblem(x, late(err, row.method != get))
+		return
+	}
+	streaming = answer.stream
+	if !streaming {
+		x.write(answer)
+	}
+}
+
+func (s *Server) run(x *exchange) (reply, error) {
+	if err := s.authorise(x); err != nil {
+		return reply{}, err
+	}
+	if err := x.readBody(); err != nil {
+		return reply{}, err
+	}
+	deadline := time.Second
+	if g := s.gates[x.route.class]; g != nil {
+		if !g.enter() {
+			s.metrics.refused.WithLabelValues(x.route.operation).Inc()
+			return reply{}, allocator.Refuse(allocator.CodeOverloaded, "too many requests of this kind are running")
+		}
+		x.leave = g.leave
+		deadline = g.bounds.Deadline
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	return x.route.handle(s, ctx, x)
+}
+
+func (s *Server) panicked(x *exchange, cause any) {
+	s.metrics.panics.Inc()
+	s.log.LogAttrs(context.Background(), slog.LevelError, "panic",
+		x.attrs("cause", fmt.Sprint(cause), "stack", string(debug.Stack()))...)
+	x.http.Response.ResetBody()
+	s.writeProblem(x, errPanic)
+}
+
+var errPanic = errors.New("panic: see the log line before")
+
+// secure sets the headers of every reply.
+func (s *Server) secure(x *exchange) {
+	h := &x.http.Response.Header
+	h.Set("X-Request-Id", x.id)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+}
+
+// quiet sends what fasthttp has to say about connections to the log, at debug: clients break off all the time.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Printf(format string, args ...any) {
+	q.log.Debug("connection: " + fmt.Sprintf(format, args...))
+}
