@@ -62,13 +62,25 @@ func prepareSession(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// afterMigrations are statements that make PostgreSQL compare site ids byte by byte, as CockroachDB always does: the
-// order of pages is then the same everywhere, and no index depends on a locale. Only columns that do not yet are altered.
+// afterMigrations has PostgreSQL compare site ids byte by byte, as CockroachDB always does: the order of pages is then the
+// same everywhere, and no index depends on a locale. Only columns that do not yet are altered, by one program at a time.
 func (e Engine) afterMigrations(ctx context.Context, pool *pgxpool.Pool) error {
 	if e != PostgreSQL {
 		return nil
 	}
-	rows, err := pool.Query(ctx, `SELECT c.relname, a.attname
+	tx, err := pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: "BEGIN; LOCK TABLE " + versionTable + " IN SHARE UPDATE EXCLUSIVE MODE"})
+	if err != nil {
+		return err
+	}
+	if err := compareByBytes(ctx, tx); err != nil {
+		rollback(ctx, tx)
+		return err
+	}
+	return tx.Commit(ctx)
+}
+
+func compareByBytes(ctx context.Context, tx pgx.Tx) error {
+	rows, err := tx.Query(ctx, `SELECT c.relname, a.attname
 		FROM pg_attribute a
 		JOIN pg_class c ON c.oid = a.attrelid
 		JOIN pg_collation l ON l.oid = a.attcollation
@@ -83,7 +95,7 @@ func (e Engine) afterMigrations(ctx context.Context, pool *pgxpool.Pool) error {
 	}
 	for _, c := range columns {
 		table, column := pgx.Identifier{c.Table}.Sanitize(), pgx.Identifier{c.Column}.Sanitize()
-		if _, err := pool.Exec(ctx, "ALTER TABLE "+table+" ALTER COLUMN "+column+` TYPE TEXT COLLATE "C"`); err != nil {
+		if _, err := tx.Exec(ctx, "ALTER TABLE "+table+" ALTER COLUMN "+column+` TYPE TEXT COLLATE "C"`); err != nil {
 			return fmt.Errorf("compare %s.%s by bytes: %w", c.Table, c.Column, err)
 		}
 	}

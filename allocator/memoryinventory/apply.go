@@ -193,13 +193,15 @@ func (inv *Inventory) Finish(_ context.Context, number int, epoch int64, id allo
 	if st.overflowed {
 		return false, nil
 	}
-	for _, m := range st.setAside { // ended beats settled: frees first, their marks stop the settles
+	ended := make(map[allocator.HoldID]bool)
+	for _, m := range st.setAside { // ended beats settled: frees first
 		if m.free != nil {
+			ended[m.free.ID] = ended[m.free.ID] || !m.free.Partial
 			s.free(m.free)
 		}
 	}
 	for _, m := range st.setAside {
-		if m.settle != nil {
+		if m.settle != nil && !ended[m.settle.ID] {
 			s.settle(st, m.settle)
 		}
 	}
