@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"muster/allocator"
+	"muster/api"
+	"muster/cmd/muster/sample"
+	"muster/geo"
+)
+
+type serveCommand struct {
+	ledgerFlags
+	inventoryFlags
+	secretFlags
+	Dev          bool   `help:"Development: the bearer token dev is allowed everything, unknown services are created, any ledger is migrated. Never in production."`
+	Sample       bool   `help:"With --dev: the real sites of England with made-up sessions of the next four weeks, where the ledger is empty or has them already."`
+	Listen       string `default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where requests are answered (${default})."`
+	OpsListen    string `default:"127.0.0.1:9090" placeholder:"ADDRESS" help:"Where /healthz, /readyz, /metrics and /debug/pprof are (${default}); keep it private."`
+	HoldSeconds  int    `default:"300" help:"How long a hold lasts (${default})."`
+	DrainSeconds int    `default:"15" help:"How long requests in flight may take once the server is told to end (${default})."`
+	JWKSFile     string `name:"jwks-file" placeholder:"FILE" help:"Public keys (JWKS) of whoever issues access tokens, with --issuer and --audience."`
+	Issuer       string `help:"The iss that access tokens must carry."`
+	Audience     string `help:"The aud that access tokens must carry."`
+	LogLevel     string `default:"info" help:"debug, info, warn or error (${default})."`
+}
+
+// Run serves until the program is asked to finish.
+func (c *serveCommand) Run(p *program) error {
+	log, err := p.logTo(c.LogLevel)
+	if err != nil {
+		return err
+	}
+	if err := c.check(); err != nil {
+		return err
+	}
+	w := parts{ledger: c.ledgerFlags, inventory: c.inventoryFlags, secret: c.secretFlags, limits: c.limits(), dev: c.Dev, log: log}
+	if c.Sample {
+		w.filled = func(ledger allocator.Ledger) error { return p.loadSample(ledger, time.Now()) }
+	}
+	e, err := p.assemble(w)
+	if err != nil {
+		return interrupted(p.ctx, err)
+	}
+	if err := e.Start(p.ctx); err != nil {
+		return interrupted(p.ctx, errors.Join(err, e.close()))
+	}
+	err = c.serve(p, e, log)
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), c.drain())
+	defer cancel()
+	return errors.Join(err, e.Stop(stopping), e.close())
+}
+
+// interrupted makes an end that was asked for no failure.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil
+	}
+	return err
+}
+
+func (c *serveCommand) drain() time.Duration {
+	return time.Duration(max(1, c.DrainSeconds)) * time.Second
+}
+
+// check finds what is wrong with the flags before anything is touched.
+func (c *serveCommand) check() error {
+	if c.Sample && !c.Dev {
+		return usage("--sample needs --dev: made-up sessions have no place in production")
+	}
+	if c.DrainSeconds < 0 {
+		return usage("--drain-seconds %d is negative", c.DrainSeconds)
+	}
+	options := api.Options{Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile}
+	if err := options.Validate(); err != nil {
+		return usageError{err}
+	}
+	return nil
+}
+
+// serve answers requests until the program is asked to finish, then lets those in flight end.
+func (c *serveCommand) serve(p *program, e *engine, log *slog.Logger) error {
+	server, ops, err := c.front(e, log)
+	if err != nil {
+		return err
+	}
+	public, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	private, err := net.Listen("tcp", c.OpsListen)
+	if err != nil {
+		return errors.Join(fmt.Errorf("--ops-listen: %w", err), public.Close())
+	}
+	failed := make(chan error, 2)
+	go func() { failed <- server.Serve(public) }()
+	go func() { failed <- ops.Serve(private) }()
+	c.greet(p, e, public.Addr().String(), private.Addr().String(), log)
+	select {
+	case err = <-failed:
+		err = fmt.Errorf("a listener failed: %w", err)
+	case <-p.ctx.Done():
+		log.Info("draining: no new requests are taken, those in flight may end", "seconds", c.DrainSeconds)
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), c.drain())
+	defer cancel()
+	if late := server.Shutdown(stopping); late != nil {
+		log.Warn("some requests were still running when the time to drain was over", "error", late)
+	}
+	if late := ops.Shutdown(stopping); late != nil {
+		log.Debug("operators' listener closed early", "error", late)
+	}
+	log.Info("stopped")
+	return err
+}
+
+// greet tells people where the server is, what it allows, and what to try.
+func (c *serveCommand) greet(p *program, e *engine, public, private string, log *slog.Logger) {
+	log.Info("serving", "listen", public, "opsListen", private, "pid", os.Getpid(), "ledger", c.target(), "redis", len(c.Redis) > 0)
+	fmt.Fprintf(p.stdout, "muster answers at http://%s (operators: http://%s/readyz)\n", public, private)
+	switch {
+	case c.Dev:
+		fmt.Fprintln(p.stdout, "DEVELOPMENT MODE: the bearer token `dev` is allowed everything. Never run like this in production.")
+	case c.JWKSFile == "":
+		log.Warn("no --jwks-file: every publisher's, staff's and operator's route answers 401")
+	}
+	if c.Sample {
+		fmt.Fprintln(p.stdout, sample.Attribution)
+	}
+	fmt.Fprintln(p.stdout, "Postcodes:", geo.PostcodeAttribution)
+	printTour(p.ctx, p.stdout, e.Allocator, "http://"+reachable(public))
+	if p.serving != nil {
+		p.serving(public, private)
+	}
+}
+
+// reachable turns an address that listens everywhere into one to call.
+func reachable(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return net.JoinHostPort(host, port)
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"muster/allocator"
+	"muster/allocator/cockroachledger"
+	"muster/allocator/memoryinventory"
+	"muster/allocator/observed"
+	"muster/allocator/redisinventory"
+	"muster/allocator/sqliteledger"
+	"muster/api"
+)
+
+// This file assembles the program; nothing else knows which adapter stands behind which port.
+
+// migratable is a ledger as every adapter offers it.
+type migratable interface {
+	allocator.Ledger
+	Migrate(ctx context.Context) error
+}
+
+// openLedger connects to the ledger, whatever its schema; the caller closes it. The embedded one may be read while a
+// server has it open, and not else.
+func openLedger(ctx context.Context, f ledgerFlags, readOnly bool) (ledger migratable, embedded bool, err error) {
+	if f.Ledger != "" {
+		ledger, err := cockroachledger.Open(ctx, f.Ledger, cockroachledger.Options{})
+		if err != nil {
+			return nil, false, fmt.Errorf("ledger %s: %w", f.target(), err)
+		}
+		return ledger, false, nil
+	}
+	l, err := sqliteledger.Open(ctx, filepath.Join(f.Data, sqliteledger.FileName), sqliteledger.Options{ReadOnly: readOnly})
+	if err != nil {
+		return nil, true, err
+	}
+	return l, true, nil
+}
+
+// readyLedger opens a ledger and makes sure that its schema fits. The embedded one is brought up to date on the way; so is
+// another where migrate says so.
+func readyLedger(ctx context.Context, f ledgerFlags, migrate, readOnly bool) (migratable, bool, error) {
+	ledger, embedded, err := openLedger(ctx, f, readOnly)
+	if err != nil {
+		return nil, embedded, err
+	}
+	if embedded && !readOnly || migrate {
+		err = ledger.Migrate(ctx)
+	}
+	if err == nil {
+		err = ledger.Check(ctx)
+	}
+	switch {
+	case errors.Is(err, allocator.ErrSchema):
+		err = fmt.Errorf("%w: run `muster migrate`", err)
+		fallthrough
+	case err != nil:
+		return nil, embedded, errors.Join(err, ledger.Close())
+	}
+	return ledger, embedded, nil
+}
+
+// openInventory makes the inventory; closing it ends its connections.
+func openInventory(w parts) (allocator.Inventory, func() error, error) {
+	f, limits := w.inventory, w.limits
+	if f.Shards < 0 {
+		return nil, nil, usage("--shards %d is negative", f.Shards)
+	}
+	if w.absent {
+		return elsewhere{}, func() error { return nil }, nil
+	}
+	if len(f.Redis) == 0 {
+		return memoryinventory.New(memoryinventory.Options{
+			Shards: f.Shards, KeyLifetime: limits.KeyLifetime, SetAside: limits.SetAside, ReapBatch: limits.ReapBatch,
+		}), func() error { return nil }, nil
+	}
+	options, err := f.redisOptions()
+	if err != nil {
+		return nil, nil, err
+	}
+	options.KeyLifetime, options.SetAside, options.ReapBatch = limits.KeyLifetime, limits.SetAside, limits.ReapBatch
+	inventory, err := redisinventory.New(options)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	return inventory, inventory.Close, nil
+}
+
+// engine is an allocator with all that it stands on.
+type engine struct {
+	*allocator.Allocator
+	ledger   migratable
+	embedded bool
+	registry *prometheus.Registry
+	close    func() error
+}
+
+// parts are what an engine is made of.
+type parts struct {
+	ledger    ledgerFlags
+	inventory inventoryFlags
+	secret    secretFlags
+	limits    allocator.Limits
+	dev       bool // the development server's leniency
+	tool      bool // no clients are served, so the installation's secret is not needed
+	absent    bool // the inventory is in another program's memory, which has the ledger's file open
+	log       *slog.Logger
+
+	// filled, where set, is called with the ledger before anything else uses it.
+	filled func(ledger allocator.Ledger) error
+}
+
+// assemble makes an engine that is not started yet; the caller closes it.
+func (p *program) assemble(w parts) (_ *engine, err error) {
+	if err := w.limits.Validate(); err != nil {
+		return nil, usageError{err}
+	}
+	places, err := loadPostcodes(w.ledger.Data)
+	if err != nil {
+		return nil, err
+	}
+	ledger, embedded, err := readyLedger(p.ctx, w.ledger, w.dev, w.absent)
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{ledger: ledger, embedded: embedded, close: ledger.Close}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.close())
+		}
+	}()
+	secret := make([]byte, 32) // a tool makes no tokens and no keys
+	if !w.tool {
+		if secret, err = p.secret(ledger, w.secret, w.log, embedded || w.dev); err != nil {
+			return nil, err
+		}
+	}
+	if w.filled != nil {
+		if err := w.filled(ledger); err != nil {
+			return nil, err
+		}
+	}
+	inventory, closeInventory, err := openInventory(w)
+	if err != nil {
+		return nil, err
+	}
+	e.close = func() error { return errors.Join(closeInventory(), ledger.Close()) }
+	return e, e.allocate(w, places, secret, inventory)
+}
+
+// allocate puts the allocator on top of its measured ports.
+func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory allocator.Inventory) error {
+	e.registry = prometheus.NewRegistry()
+	e.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics, err := observed.New(e.registry)
+	if err != nil {
+		return err
+	}
+	e.Allocator, err = allocator.New(allocator.Config{
+		Inventory: metrics.Inventory(inventory), Ledger: metrics.Ledger(e.ledger), Secret: secret, Postcodes: places, Nearest: nearest{},
+		Limits: w.limits, Log: w.log, Observer: metrics, CreateServices: w.dev,
+	})
+	return err
+}
+
+// front makes the HTTP side of an engine.
+func (c *serveCommand) front(e *engine, log *slog.Logger) (*api.Server, *api.Ops, error) {
+	server, err := api.New(api.Options{
+		Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, Logger: log, Registerer: e.registry,
+	}, e)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	return server, api.NewOps(server, e.registry), nil
+}
+
+// limits are the allocator's, as far as an operator sets them.
+func (c *serveCommand) limits() allocator.Limits {
+	limits := allocator.Limits{HoldLength: time.Duration(c.HoldSeconds) * time.Second}
+	// A key is remembered at least for as long as an extended hold and its confirm take.
+	full := limits.WithDefaults()
+	limits.KeyLifetime = max(full.KeyLifetime, 3*(full.HoldLength+full.Grace)+full.ConfirmDeadline)
+	return limits
+}
