@@ -327,7 +327,17 @@ func (a *Allocator) PublishMany(ctx context.Context, requests []PublishRequest) 
 	if len(changes) == 0 {
 		return replies, errs
 	}
-	results, err := untilDefinite(ctx, a, func(ctx context.Context) ([]PublishResult, error) { return a.ledger.Publish(ctx, changes) })
+	unknown := false
+	results, err := untilDefinite(ctx, a, func(ctx context.Context) ([]PublishResult, error) {
+		results, err := a.ledger.Publish(ctx, changes)
+		unknown = unknown || errors.Is(err, ErrOutcomeUnknown)
+		return results, err
+	})
+	for n := range results {
+		if unknown && ownWork(&changes[n], &results[n]) {
+			results[n].Outcome = Published
+		}
+	}
 	for n, i := range indexes {
 		if err != nil {
 			errs[i] = err
@@ -336,6 +346,11 @@ func (a *Allocator) PublishMany(ctx context.Context, requests []PublishRequest) 
 		replies[i], errs[i] = a.published(ctx, &requests[i], &changes[n], &results[n])
 	}
 	return replies, errs
+}
+
+// ownWork says whether a conditional change met itself: an attempt whose outcome was unknown had committed.
+func ownWork(change *DayChange, result *PublishResult) bool {
+	return result.Outcome == PublishMismatch && result.Revision == *change.IfMatch+1 && sameSessions(result.Previous.Sessions, change.Day.Sessions)
 }
 
 // change checks a request and makes the ledger's change of it.

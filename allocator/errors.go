@@ -93,7 +93,8 @@ func CodeOf(err error) Code {
 
 // Failures of a whole call to an inventory or a ledger. Adapters wrap one of them; anything else counts as ErrUnavailable.
 var (
-	// ErrUnavailable: the other side could not be reached, or answered nothing in time. The effect may have happened.
+	// ErrUnavailable: the other side could not be reached, or answered nothing in time. Of a ledger: nothing happened. Of an
+	// inventory: the effect may have happened; repeating the call is safe.
 	ErrUnavailable = errors.New("unavailable")
 	// ErrOutcomeUnknown: a commit was sent and its answer never came. Sending the same again makes it definite.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
