@@ -44,6 +44,11 @@ func (c *serveCommand) Run(p *program) error {
 	if c.Sample {
 		w.filled = func(ledger allocator.Ledger) error { return p.loadSample(ledger, time.Now()) }
 	}
+	at, err := c.bind() // first of all: loading may take a while, and an address in use must not be news after it
+	if err != nil {
+		return err
+	}
+	defer at.close()
 	e, err := p.assemble(w)
 	if err != nil {
 		return interrupted(p.ctx, err)
@@ -51,7 +56,7 @@ func (c *serveCommand) Run(p *program) error {
 	if err := e.Start(p.ctx); err != nil {
 		return interrupted(p.ctx, errors.Join(err, e.close()))
 	}
-	err = c.serve(p, e, log)
+	err = c.serve(p, e, at, log)
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), c.drain())
 	defer cancel()
 	return errors.Join(err, e.Stop(stopping), e.close())
@@ -84,24 +89,36 @@ func (c *serveCommand) check() error {
 	return nil
 }
 
+// listeners are where the server is called.
+type listeners struct{ public, private net.Listener }
+
+func (c *serveCommand) bind() (at listeners, err error) {
+	if at.public, err = net.Listen("tcp", c.Listen); err != nil {
+		return at, fmt.Errorf("--listen: %w", err)
+	}
+	if at.private, err = net.Listen("tcp", c.OpsListen); err != nil {
+		at.public.Close()
+		return at, fmt.Errorf("--ops-listen: %w", err)
+	}
+	return at, nil
+}
+
+// close closes what the servers have not closed themselves.
+func (l listeners) close() {
+	l.public.Close()
+	l.private.Close()
+}
+
 // serve answers requests until the program is asked to finish, then lets those in flight end.
-func (c *serveCommand) serve(p *program, e *engine, log *slog.Logger) error {
+func (c *serveCommand) serve(p *program, e *engine, at listeners, log *slog.Logger) error {
 	server, ops, err := c.front(e, log)
 	if err != nil {
 		return err
 	}
-	public, err := net.Listen("tcp", c.Listen)
-	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
-	}
-	private, err := net.Listen("tcp", c.OpsListen)
-	if err != nil {
-		return errors.Join(fmt.Errorf("--ops-listen: %w", err), public.Close())
-	}
 	failed := make(chan error, 2)
-	go func() { failed <- server.Serve(public) }()
-	go func() { failed <- ops.Serve(private) }()
-	c.greet(p, e, public.Addr().String(), private.Addr().String(), log)
+	go func() { failed <- server.Serve(at.public) }()
+	go func() { failed <- ops.Serve(at.private) }()
+	c.greet(p, e, at.public.Addr().String(), at.private.Addr().String(), log)
 	select {
 	case err = <-failed:
 		err = fmt.Errorf("a listener failed: %w", err)
