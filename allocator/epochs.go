@@ -132,14 +132,6 @@ func (k *epochKeeper) open(ctx context.Context, shard int) (int64, error) {
 	return 0, fmt.Errorf("the epoch of shard %d keeps changing: %w", shard, ErrUnavailable)
 }
 
-// forget makes the next caller find the shard's epoch out again.
-func (k *epochKeeper) forget(shard int) {
-	s := &k.shards[shard]
-	s.mu.Lock()
-	s.epoch = 0
-	s.mu.Unlock()
-}
-
 // onShard calls an inventory at the shard's epoch, and again at a new one where the shard answers that the epoch is not
 // its own: then nothing was done.
 func onShard[T any](ctx context.Context, k *epochKeeper, shard int, call func(epoch int64) (T, error)) (T, error) {

@@ -14,8 +14,9 @@ type Ledger interface {
 	// Check fails with ErrSchema where the schema is older than the program needs, else with ErrUnavailable where the
 	// ledger does not answer.
 	Check(ctx context.Context) error
-	// Secret returns the installation's secret, storing the candidate first where there is none yet.
-	Secret(ctx context.Context, candidate []byte) ([]byte, error)
+	// Agree lets all servers of an installation agree on a setting: it returns what is stored under the name, storing the
+	// candidate first where there is nothing yet.
+	Agree(ctx context.Context, name string, candidate []byte) ([]byte, error)
 
 	// Epochs lists the current epoch of each shard that has one.
 	Epochs(ctx context.Context) (map[int]ShardEpoch, error)

@@ -176,7 +176,7 @@ func TestWindow(t *testing.T) {
 		if _, err := w.hold(a, "", soon); err != nil {
 			t.Error(err)
 		}
-		time.Sleep(soon.Start.Sub(time.Now()) + time.Second)
+		time.Sleep(time.Until(soon.Start) + time.Second)
 		_, err = w.hold(a, "", soon)
 		wantCode(t, err, allocator.CodeOutsideWindow)
 		_, err = w.hold(a, "", allocator.ClaimRequest{Site: "S1", Service: "RSV", Start: w.at(1).Add(5 * time.Minute)})
@@ -204,7 +204,7 @@ func TestWalkIn(t *testing.T) {
 		third := claim.Start.Add(20 * time.Minute)
 		claim.Start = claim.Start.Add(10 * time.Minute)
 		w.book(a, 1, claim)
-		time.Sleep(claim.Start.Add(3 * time.Minute).Sub(time.Now()))
+		time.Sleep(time.Until(claim.Start) + 3*time.Minute)
 		r := allocator.WalkInRequest{IdempotencyKey: "w", Site: "S1", Service: "RSV", Person: allocator.Person{GivenName: "No", FamilyName: "Number"}}
 		first, err := a.WalkIn(t.Context(), r)
 		if err != nil || !first.Slot.Start.Time().Equal(third) {

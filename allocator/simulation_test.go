@@ -67,7 +67,6 @@ type simulation struct {
 	ledgerDown   atomic.Bool
 	servers      []*server
 	acknowledged map[string]*acknowledged // by reference
-	cut          map[allocator.SlotID]bool
 	people       int
 }
 
@@ -80,11 +79,10 @@ type server struct {
 
 // acknowledged is what a client was told of a booking.
 type acknowledged struct {
-	view       allocator.BookingView
-	mayHave    bool // its end was asked for: it may or may not be live
-	mustHave   bool // its end was acknowledged
-	person     int
-	references []string
+	view     allocator.BookingView
+	mayHave  bool // its end was asked for: it may or may not be live
+	mustHave bool // its end was acknowledged
+	person   int
 }
 
 func (s *simulation) intn(n int) int {
@@ -182,7 +180,6 @@ func (s *simulation) sessions() []allocator.Session {
 }
 
 func (s *simulation) run() {
-	s.cut = make(map[allocator.SlotID]bool)
 	for range 3 {
 		s.servers = append(s.servers, s.newServer())
 	}

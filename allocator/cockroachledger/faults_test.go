@@ -126,17 +126,14 @@ func TestStatementsFailToSerialize(t *testing.T) {
 	w.Publish(t, ledgersuite.Open(10, ledgersuite.Blue))
 	for i := range 8 {
 		item := w.Pinned(t, ledgersuite.Spot{Slot: i, Place: 0, Service: ledgersuite.Blue, Person: i + 1})
-		if err := recorded(wrapped(l.Record(t.Context(), []allocator.Recording{item}))); err != nil {
+		results, err := l.Record(t.Context(), []allocator.Recording{item})
+		if err := recorded(results, err, allocator.Recorded); err != nil {
 			t.Error(err)
 		}
 	}
 	if live := w.Audit(t); len(live) != 8 {
 		t.Errorf("%d live rows, want 8", len(live))
 	}
-}
-
-func wrapped(r []allocator.RecordResult, err error) ([]allocator.RecordResult, error, allocator.RecordOutcome) {
-	return r, err, allocator.Recorded
 }
 
 // TestLostAfterCommit loses the answer of a commit that happened: the outcome is unknown, and asking again tells it.

@@ -158,18 +158,15 @@ func (l *Ledger) Now(ctx context.Context) (now time.Time, err error) {
 	return now.UTC(), err
 }
 
-// secretSetting names the installation's secret in the settings.
-const secretSetting = "secret"
-
-// Secret returns the installation's secret, storing the candidate first where there is none yet.
-func (l *Ledger) Secret(ctx context.Context, candidate []byte) (secret []byte, err error) {
+// Agree stores the first candidate of a name.
+func (l *Ledger) Agree(ctx context.Context, name string, candidate []byte) (agreed []byte, err error) {
 	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, l.q.StoreSetting, secretSetting, candidate); err != nil {
+		if _, err := tx.Exec(ctx, l.q.StoreSetting, name, candidate); err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, l.q.ReadSetting, secretSetting).Scan(&secret)
+		return tx.QueryRow(ctx, l.q.ReadSetting, name).Scan(&agreed)
 	})
-	return secret, err
+	return agreed, err
 }
 
 // zone loads a time zone once.

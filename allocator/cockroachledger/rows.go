@@ -55,7 +55,6 @@ type columns struct {
 	lengths                          []int16
 	dates, places, doses             []int32
 	onePerson                        []bool
-	statuses, reasons                []string
 }
 
 func newColumns(n int) *columns {

@@ -24,11 +24,11 @@ func (l *ledger) Check(ctx context.Context) error {
 	return err
 }
 
-func (l *ledger) Secret(ctx context.Context, candidate []byte) ([]byte, error) {
-	c := l.port.begin("Secret")
-	secret, err := l.next.Secret(ctx, candidate)
+func (l *ledger) Agree(ctx context.Context, name string, candidate []byte) ([]byte, error) {
+	c := l.port.begin("Agree")
+	agreed, err := l.next.Agree(ctx, name, candidate)
 	c.end(err)
-	return secret, err
+	return agreed, err
 }
 
 func (l *ledger) Epochs(ctx context.Context) (map[int]allocator.ShardEpoch, error) {

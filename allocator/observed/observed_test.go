@@ -73,7 +73,7 @@ func TestLedgerIsUnaltered(t *testing.T) {
 	})
 	l := m.Ledger(memoryledger.New(time.Now))
 	ctx := t.Context()
-	if _, err := l.Secret(ctx, make([]byte, 32)); err != nil {
+	if _, err := l.Agree(ctx, "secret", make([]byte, 32)); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Check(ctx); err != nil {

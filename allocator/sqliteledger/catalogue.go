@@ -12,16 +12,16 @@ func compareDays(a, b allocator.DayID) int {
 	return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Date, b.Date))
 }
 
-// Secret stores the first candidate.
-func (l *Ledger) Secret(ctx context.Context, candidate []byte) (secret []byte, err error) {
+// Agree stores the first candidate of a name.
+func (l *Ledger) Agree(ctx context.Context, name string, candidate []byte) (agreed []byte, err error) {
 	err = l.write(ctx, func(t *tx) error {
-		if err := t.exec("INSERT INTO settings (name, value) VALUES ('secret', ?) ON CONFLICT DO NOTHING", candidate); err != nil {
+		if err := t.exec("INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", name, candidate); err != nil {
 			return err
 		}
-		_, err := t.one("SELECT value FROM settings WHERE name = 'secret'", nil, &secret)
+		_, err := t.one("SELECT value FROM settings WHERE name = ?", []any{name}, &agreed)
 		return err
 	})
-	return secret, err
+	return agreed, err
 }
 
 // Epochs lists the current epochs.

@@ -152,7 +152,7 @@ func TestReopened(t *testing.T) {
 	l := open(t, file, sqliteledger.Options{})
 	w := ledgersuite.NewWorld(t, l, "reopened")
 	w.Publish(t, ledgersuite.Open(3, ledgersuite.Blue))
-	secret, err := l.Secret(t.Context(), []byte("first"))
+	secret, err := l.Agree(t.Context(), "secret", []byte("first"))
 	must(t, err)
 	if _, _, err := l.OpenEpoch(t.Context(), w.Shard, 0, "node"); err != nil {
 		t.Fatal(err)
@@ -170,7 +170,7 @@ func TestReopened(t *testing.T) {
 	l = open(t, file, sqliteledger.Options{Now: yesterday})
 	w.Ledger = l
 	must(t, l.Check(t.Context()))
-	again, err := l.Secret(t.Context(), []byte("second"))
+	again, err := l.Agree(t.Context(), "secret", []byte("second"))
 	must(t, err)
 	if string(again) != string(secret) {
 		t.Errorf("the secret became %q", again)

@@ -42,7 +42,7 @@ func TestReadOnly(t *testing.T) {
 		if day.Revision != 1 {
 			t.Errorf("%s: read revision %d", state, day.Revision)
 		}
-		if _, err := look.Secret(t.Context(), []byte("x")); !errors.Is(err, allocator.ErrUnavailable) {
+		if _, err := look.Agree(t.Context(), "secret", []byte("x")); !errors.Is(err, allocator.ErrUnavailable) {
 			t.Errorf("%s: wrote: %v", state, err)
 		}
 		must(t, look.Close())
@@ -65,7 +65,7 @@ func TestSchema(t *testing.T) {
 	if err := l.Check(t.Context()); !errors.Is(err, allocator.ErrSchema) {
 		t.Errorf("no schema: %v", err)
 	}
-	if _, err := l.Secret(t.Context(), []byte("x")); !errors.Is(err, allocator.ErrSchema) {
+	if _, err := l.Agree(t.Context(), "secret", []byte("x")); !errors.Is(err, allocator.ErrSchema) {
 		t.Errorf("used without a schema: %v", err)
 	}
 	must(t, l.Migrate(t.Context()))

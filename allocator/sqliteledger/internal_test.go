@@ -111,7 +111,7 @@ func useAll(t *testing.T, l *Ledger) {
 	lost := w.Recording(ledgersuite.Spot{Service: ledgersuite.Blue})
 	_, void := l.Void(t.Context(), []allocator.Voiding{ledgersuite.VoidingOf(lost, allocator.CodeHoldLost)})
 	_, _, epoch := l.OpenEpoch(t.Context(), 0, 0, "node")
-	_, secret := l.Secret(t.Context(), []byte("secret"))
+	_, secret := l.Agree(t.Context(), "secret", []byte("secret"))
 	_, sites := l.Sites(t.Context(), "", 10)
 	_, services := l.Services(t.Context())
 	_, days := l.Days(t.Context(), allocator.DayRevision{}, 0, 10)
@@ -196,7 +196,7 @@ func TestCommitError(t *testing.T) {
 	if err != nil || day.Revision != 0 {
 		t.Errorf("after a refused commit: %+v, %v", day, err)
 	}
-	if _, err := l.Secret(t.Context(), []byte("x")); err != nil {
+	if _, err := l.Agree(t.Context(), "secret", []byte("x")); err != nil {
 		t.Errorf("the next write: %v", err)
 	}
 }

@@ -6,9 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
+	"muster/allocator/allocatortest/memoryledger"
 	"muster/allocator/allocatortest/servers"
 )
 
@@ -187,5 +189,16 @@ func TestAuditAndRebuild(t *testing.T) {
 	}
 	if code, _, complaints := run(t, append([]string{"rebuild", "--site", "B1"}, tools...)...); code != 1 || !strings.Contains(complaints, "SITE_UNKNOWN") {
 		t.Errorf("exit %d\n%s", code, complaints)
+	}
+}
+
+// TestShardsAreAgreed: the first program settles how many shards there are, and one that asks for another number is refused.
+func TestShardsAreAgreed(t *testing.T) {
+	ledger := memoryledger.New(time.Now)
+	for _, c := range []struct{ asked, usual, want int }{{0, 12, 12}, {0, 4, 12}, {12, 4, 12}, {8, 4, 0}} {
+		got, err := agreedShards(t.Context(), ledger, c.asked, c.usual)
+		if got != c.want || (err == nil) != (c.want != 0) {
+			t.Errorf("asked %d, usually %d: %d, %v", c.asked, c.usual, got, err)
+		}
 	}
 }

@@ -40,7 +40,7 @@ func (f ledgerFlags) target() string {
 // inventoryFlags say where the inventory is.
 type inventoryFlags struct {
 	Redis  []string `placeholder:"URL" help:"redis:// or rediss:// (TLS) URL of one node, or of several of a Redis Cluster's, separated by commas; none: in this program's memory."`
-	Shards int      `default:"0" help:"Groups of sites in the inventory; 0: about 4 per node. Changing it rebuilds everything."`
+	Shards int      `default:"0" help:"Groups of sites in the inventory; 0: as the installation began, about 4 per node. All its servers agree on it in the ledger."`
 }
 
 // redisOptions reads the URLs.
@@ -123,7 +123,7 @@ func (p *program) secret(ledger allocator.Ledger, f secretFlags, log *slog.Logge
 		candidate = make([]byte, 32)
 		_, _ = rand.Read(candidate) // never fails
 	}
-	kept, err := ledger.Secret(p.ctx, candidate)
+	kept, err := ledger.Agree(p.ctx, "secret", candidate)
 	if err != nil {
 		return nil, fmt.Errorf("the installation's secret: %w", err)
 	}

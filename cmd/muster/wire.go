@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -69,7 +71,7 @@ func readyLedger(ctx context.Context, f ledgerFlags, migrate, readOnly bool) (mi
 }
 
 // openInventory makes the inventory; closing it ends its connections.
-func openInventory(w parts) (allocator.Inventory, func() error, error) {
+func openInventory(ctx context.Context, w parts, ledger allocator.Ledger) (allocator.Inventory, func() error, error) {
 	f, limits := w.inventory, w.limits
 	if f.Shards < 0 {
 		return nil, nil, usage("--shards %d is negative", f.Shards)
@@ -87,11 +89,31 @@ func openInventory(w parts) (allocator.Inventory, func() error, error) {
 		return nil, nil, err
 	}
 	options.KeyLifetime, options.SetAside, options.ReapBatch = limits.KeyLifetime, limits.SetAside, limits.ReapBatch
+	if options.Shards, err = agreedShards(ctx, ledger, f.Shards, options.WithDefaults().Shards); err != nil {
+		return nil, nil, err
+	}
 	inventory, err := redisinventory.New(options)
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
 	return inventory, inventory.Close, nil
+}
+
+// agreedShards is how many shards the installation has: the first program that needs the number settles it, since servers
+// that disagreed would each keep an inventory of their own.
+func agreedShards(ctx context.Context, ledger allocator.Ledger, asked, usual int) (int, error) {
+	kept, err := ledger.Agree(ctx, "shards", []byte(strconv.Itoa(cmp.Or(asked, usual))))
+	if err != nil {
+		return 0, fmt.Errorf("the number of shards: %w", err)
+	}
+	shards, err := strconv.Atoi(string(kept))
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("the ledger's number of shards: %w", err)
+	case asked != 0 && asked != shards:
+		return 0, usage("--shards %d, but this installation has %d; docs/operations.md tells how to change that", asked, shards)
+	}
+	return shards, nil
 }
 
 // engine is an allocator with all that it stands on.
@@ -148,7 +170,7 @@ func (p *program) assemble(w parts) (_ *engine, err error) {
 			return nil, err
 		}
 	}
-	inventory, closeInventory, err := openInventory(w)
+	inventory, closeInventory, err := openInventory(p.ctx, w, ledger)
 	if err != nil {
 		return nil, err
 	}

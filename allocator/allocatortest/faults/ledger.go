@@ -19,9 +19,9 @@ func (f Ledger) Check(ctx context.Context) error {
 	return err
 }
 
-// Secret implements allocator.Ledger.
-func (f Ledger) Secret(ctx context.Context, candidate []byte) ([]byte, error) {
-	return run(ctx, f.Plan, "Secret", func(ctx context.Context) ([]byte, error) { return f.Ledger.Secret(ctx, candidate) })
+// Agree implements allocator.Ledger.
+func (f Ledger) Agree(ctx context.Context, name string, candidate []byte) ([]byte, error) {
+	return run(ctx, f.Plan, "Agree", func(ctx context.Context) ([]byte, error) { return f.Ledger.Agree(ctx, name, candidate) })
 }
 
 // Epochs implements allocator.Ledger.

@@ -24,7 +24,7 @@ func testInstallation(t *testing.T, l allocator.Ledger) {
 	seen := make(map[string]int)
 	Race(16, func(i int) {
 		secret := definite(t, func() ([]byte, error) {
-			return l.Secret(t.Context(), fmt.Appendf(nil, "candidate \x00 %d", i))
+			return l.Agree(t.Context(), "secret", fmt.Appendf(nil, "candidate \x00 %d", i))
 		})
 		mu.Lock()
 		defer mu.Unlock()
@@ -33,10 +33,15 @@ func testInstallation(t *testing.T, l allocator.Ledger) {
 	if len(seen) != 1 {
 		t.Errorf("racing callers got different secrets: %v", seen)
 	}
-	again, err := l.Secret(t.Context(), []byte("another candidate"))
+	again, err := l.Agree(t.Context(), "secret", []byte("another candidate"))
 	must(t, err)
 	if seen[string(again)] != 16 {
 		t.Errorf("the secret became %q, was one of %v", again, seen)
+	}
+	other, err := l.Agree(t.Context(), "other", []byte("12"))
+	must(t, err)
+	if string(other) != "12" {
+		t.Errorf("another setting is %q", other)
 	}
 }
 

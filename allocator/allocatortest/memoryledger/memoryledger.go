@@ -22,7 +22,7 @@ type Ledger struct {
 
 	mu       sync.Mutex
 	last     time.Time // of the latest transaction
-	secret   []byte
+	settings map[string][]byte
 	epochs   map[int][]allocator.ShardEpoch // history of each shard, the current one last
 	sites    map[allocator.SiteID]allocator.Site
 	zones    map[string]*time.Location
@@ -47,6 +47,7 @@ var _ allocator.Ledger = (*Ledger)(nil)
 func New(now func() time.Time) *Ledger {
 	return &Ledger{
 		now:      now,
+		settings: make(map[string][]byte),
 		epochs:   make(map[int][]allocator.ShardEpoch),
 		sites:    make(map[allocator.SiteID]allocator.Site),
 		zones:    make(map[string]*time.Location),
@@ -109,16 +110,16 @@ func (l *Ledger) Now(ctx context.Context) (time.Time, error) {
 	return l.clock(), nil
 }
 
-// Secret keeps the first candidate.
-func (l *Ledger) Secret(ctx context.Context, candidate []byte) ([]byte, error) {
+// Agree keeps the first candidate of a name.
+func (l *Ledger) Agree(ctx context.Context, name string, candidate []byte) ([]byte, error) {
 	if err := l.enter(ctx); err != nil {
 		return nil, err
 	}
 	defer l.leave()
-	if l.secret == nil {
-		l.secret = slices.Clone(candidate)
+	if l.settings[name] == nil {
+		l.settings[name] = slices.Clone(candidate)
 	}
-	return slices.Clone(l.secret), nil
+	return slices.Clone(l.settings[name]), nil
 }
 
 // Epochs lists the current epochs.
