@@ -42,25 +42,24 @@ func DecidePublish(st *PublishState, change *DayChange) (*PublishWrites, Publish
 	next.Revision = st.Current.Revision + 1
 	unsupported := impact(st, change, &next, &result)
 	same := sameSessions(st.Current.Sessions, next.Sessions)
-	cancels := change.Cancel && slices.ContainsFunc(unsupported, func(b Booking) bool { return b.Status.MayFollow(StatusCancelled) })
-	if change.DryRun || same && !cancels {
+	if change.Cancel {
+		for _, b := range unsupported {
+			if b.Status.MayFollow(StatusCancelled) {
+				b.Status, b.Version, b.Reason, b.Unsupported = StatusCancelled, b.Version+1, "site", false
+				result.Cancelled = append(result.Cancelled, b)
+			}
+		}
+	}
+	if change.DryRun || same && len(result.Cancelled) == 0 {
 		return nil, result
 	}
-	w := &PublishWrites{Day: next}
+	w := &PublishWrites{Day: next, Update: result.Cancelled}
 	result.Revision = next.Revision
 	w.Events = append(w.Events, Event{
 		Type: EventCapacity, At: st.Now, Actor: change.Actor, Site: next.Site, Date: next.Date, Revision: next.Revision,
 	})
-	if change.Cancel {
-		for _, b := range unsupported {
-			if !b.Status.MayFollow(StatusCancelled) {
-				continue
-			}
-			b.Status, b.Version, b.Reason, b.Unsupported = StatusCancelled, b.Version+1, "site", false
-			result.Cancelled = append(result.Cancelled, b)
-			w.Update = append(w.Update, b)
-			w.Events = append(w.Events, EventOf(EventCancelled, &b, change.Actor, st.Now))
-		}
+	for i := range result.Cancelled {
+		w.Events = append(w.Events, EventOf(EventCancelled, &result.Cancelled[i], change.Actor, st.Now))
 	}
 	return w, result
 }

@@ -49,6 +49,11 @@ func (a *Allocator) Search(ctx context.Context, r SearchRequest) (SearchReply, e
 	return reply, nil
 }
 
+// SnapshotAge is how far searches lag behind the inventory at the moment.
+func (a *Allocator) SnapshotAge() time.Duration {
+	return max(0, a.clock.Now().Sub(a.directory.asOf(a.inventory.Shards())))
+}
+
 // complete fills in defaults and reports every fault.
 func (r *SearchRequest) complete() error {
 	var faults []Fault

@@ -249,6 +249,10 @@ func TestPublishIsConditional(t *testing.T) {
 		if err != nil || again.Revision != 2 || again.Added+again.Removed+len(again.NewlyUnsupported) != 0 {
 			t.Errorf("the same again: %+v, %v", again, err)
 		}
+		foretold, err = a.PublishDay(t.Context(), allocator.PublishRequest{Site: "S1", Date: w.day, Cancel: true, DryRun: true})
+		if err != nil || len(foretold.Cancelled) != 2 || foretold.Revision != 2 {
+			t.Errorf("closing foretold: %+v, %v", foretold, err)
+		}
 		closed, err := a.PublishDay(t.Context(), allocator.PublishRequest{Site: "S1", Date: w.day, Cancel: true})
 		if err != nil || len(closed.Cancelled) != 2 {
 			t.Errorf("closed: %+v, %v", closed, err)

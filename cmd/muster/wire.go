@@ -190,7 +190,12 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 		Inventory: metrics.Inventory(inventory), Ledger: metrics.Ledger(e.ledger), Secret: secret, Postcodes: places, Nearest: nearest{},
 		Limits: w.limits, Log: w.log, Observer: metrics, CreateServices: w.dev,
 	})
-	return err
+	if err != nil || w.tool {
+		return err
+	}
+	return e.registry.Register(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "muster_search_snapshot_age_seconds", Help: "How far searches lag behind the inventory.",
+	}, func() float64 { return e.SnapshotAge().Seconds() }))
 }
 
 // front makes the HTTP side of an engine.
