@@ -16,7 +16,7 @@ func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, actor string)
 	if _, err := l.zone(site.TimeZone); err != nil {
 		return false, err
 	}
-	details := encodeSite(site)
+	details := string(allocator.EncodeSite(&site))
 	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		version, stored, err := stored(tx.QueryRow(ctx, l.q.SiteForUpdate, string(site.ID)))
 		created = version == 0
@@ -31,7 +31,7 @@ func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, actor string)
 
 // PutService creates or replaces a service. Equal details change nothing.
 func (l *Ledger) PutService(ctx context.Context, service allocator.Service, actor string) (created bool, err error) {
-	details := encodeService(service)
+	details := string(allocator.EncodeService(&service))
 	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		version, stored, err := stored(tx.QueryRow(ctx, l.q.ServiceForUpdate, string(service.Code)))
 		created = version == 0

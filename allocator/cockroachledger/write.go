@@ -36,7 +36,8 @@ func (l *Ledger) write(ctx context.Context, tx pgx.Tx, set *changeSet) error {
 		batch.Queue(l.q.RaiseGenerations, sites, by)
 	}
 	for _, code := range set.services {
-		batch.Queue(l.q.CreateService, string(code), storable(set.actor), encodeService(allocator.DefaultService(code)))
+		service := allocator.DefaultService(code)
+		batch.Queue(l.q.CreateService, string(code), storable(set.actor), string(allocator.EncodeService(&service)))
 	}
 	l.queueDayWrites(batch, set)
 	if len(set.events) > 0 {

@@ -71,10 +71,7 @@ func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, actor string)
 	if _, err := l.zone(site.TimeZone); err != nil {
 		return false, fmt.Errorf("site %s: %w", site.ID, err)
 	}
-	details, err := encodeSite(&site)
-	if err != nil {
-		return false, fmt.Errorf("site %s: %w", site.ID, err)
-	}
+	details := string(allocator.EncodeSite(&site))
 	err = l.write(ctx, func(t *tx) error {
 		var version int64
 		found, err := t.one("SELECT version FROM sites WHERE site_id = ?", []any{string(site.ID)}, &version)
@@ -106,10 +103,7 @@ func (l *Ledger) PutService(ctx context.Context, service allocator.Service, acto
 }
 
 func (t *tx) putService(service allocator.Service, actor string) error {
-	details, err := encodeService(&service)
-	if err != nil {
-		return fmt.Errorf("service %s: %w", service.Code, err)
-	}
+	details := string(allocator.EncodeService(&service))
 	return t.exec(`INSERT INTO services (service, version, details, changed_at, changed_by) VALUES (?, 1, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET version = version + 1, details = excluded.details, changed_at = excluded.changed_at,
 			changed_by = excluded.changed_by

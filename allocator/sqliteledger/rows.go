@@ -135,86 +135,28 @@ func (l *list) argument() []any {
 	return []any{string(l.text) + "]"}
 }
 
-// siteDetails is the form in which a site's details are stored.
-type siteDetails struct {
-	Name            string   `json:"name,omitempty"`
-	Type            string   `json:"type,omitempty"`
-	AddressLines    []string `json:"addressLines,omitempty"`
-	Postcode        string   `json:"postcode,omitempty"`
-	Lat             float64  `json:"lat"`
-	Lon             float64  `json:"lon"`
-	ODSCode         string   `json:"odsCode,omitempty"`
-	Region          string   `json:"region,omitempty"`
-	ICB             string   `json:"icb,omitempty"`
-	Phone           string   `json:"phone,omitempty"`
-	Accessibilities []string `json:"accessibilities,omitempty"`
-	Information     string   `json:"information,omitempty"`
-	Offline         bool     `json:"offline,omitempty"`
-	Publisher       string   `json:"publisher,omitempty"`
-}
-
-func encodeSite(s *allocator.Site) (string, error) {
-	text, err := json.Marshal(siteDetails{
-		s.Name, s.Type, s.AddressLines, s.Postcode, s.Lat, s.Lon, s.ODSCode, s.Region, s.ICB, s.Phone, s.Accessibilities,
-		s.Information, s.Offline, s.Publisher,
-	})
-	return string(text), err
-}
-
-const siteColumns = `s.site_id, s.generation, s.version, s.time_zone, s.details`
+const siteColumns = `s.generation, s.version, s.details`
 
 func scanSite(scan func(into ...any) error) (s allocator.Site, err error) {
 	var text []byte
-	if err := scan(&s.ID, &s.Generation, &s.Version, &s.TimeZone, &text); err != nil {
+	var generation, version int64
+	if err := scan(&generation, &version, &text); err != nil {
 		return s, err
 	}
-	var d siteDetails
-	if err := json.Unmarshal(text, &d); err != nil {
-		return s, fmt.Errorf("details of site %s: %w", s.ID, err)
-	}
-	s.Name, s.Type, s.AddressLines, s.Postcode, s.Lat, s.Lon = d.Name, d.Type, d.AddressLines, d.Postcode, d.Lat, d.Lon
-	s.ODSCode, s.Region, s.ICB, s.Phone, s.Accessibilities = d.ODSCode, d.Region, d.ICB, d.Phone, d.Accessibilities
-	s.Information, s.Offline, s.Publisher = d.Information, d.Offline, d.Publisher
-	return s, nil
-}
-
-// serviceDetails is the form in which a service's details are stored.
-type serviceDetails struct {
-	Name         string `json:"name,omitempty"`
-	Programme    string `json:"programme,omitempty"`
-	Dose         int    `json:"dose,omitempty"`
-	OnePerPerson bool   `json:"onePerPerson,omitempty"`
-	BookingOpens int64  `json:"bookingOpens,omitempty"`
-	FirstDate    int32  `json:"firstDate,omitempty"`
-	LastDate     int32  `json:"lastDate,omitempty"`
-	MinLeadHours int    `json:"minLeadHours,omitempty"`
-	WindowDays   int    `json:"windowDays,omitempty"`
-	MinAge       int    `json:"minAge,omitempty"`
-	MaxAge       int    `json:"maxAge,omitempty"`
-}
-
-func encodeService(s *allocator.Service) (string, error) {
-	text, err := json.Marshal(serviceDetails{
-		s.Name, s.Programme, s.Dose, s.OnePerPerson, s.BookingOpens, int32(s.FirstDate), int32(s.LastDate), s.MinLeadHours,
-		s.WindowDays, s.Eligibility.MinAge, s.Eligibility.MaxAge,
-	})
-	return string(text), err
+	s, err = allocator.DecodeSite(text)
+	s.Generation, s.Version = generation, version
+	return s, err
 }
 
 func scanService(scan func(into ...any) error) (s allocator.Service, err error) {
 	var text []byte
-	if err := scan(&s.Code, &s.Version, &text); err != nil {
+	var version int64
+	if err := scan(&version, &text); err != nil {
 		return s, err
 	}
-	var d serviceDetails
-	if err := json.Unmarshal(text, &d); err != nil {
-		return s, fmt.Errorf("details of service %s: %w", s.Code, err)
-	}
-	s.Name, s.Programme, s.Dose, s.OnePerPerson = d.Name, d.Programme, d.Dose, d.OnePerPerson
-	s.BookingOpens, s.FirstDate, s.LastDate = d.BookingOpens, allocator.Date(d.FirstDate), allocator.Date(d.LastDate)
-	s.MinLeadHours, s.WindowDays = d.MinLeadHours, d.WindowDays
-	s.Eligibility = allocator.Eligibility{MinAge: d.MinAge, MaxAge: d.MaxAge}
-	return s, nil
+	s, err = allocator.DecodeService(text)
+	s.Version = version
+	return s, err
 }
 
 func scanDay(scan func(into ...any) error) (d allocator.Day, err error) {
