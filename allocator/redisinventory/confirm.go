@@ -36,6 +36,10 @@ func (inv *Inventory) Pin(ctx context.Context, shard int, epoch int64, items []a
 			if places, revisions := r.placesAndRevisions(); len(places) > 0 {
 				p.Places, p.Revisions = places, revisions
 			}
+			site := r.bytes(int(r.number(1)))
+			claims := reader{text: r.bytes(int(r.number(2)))}
+			p.Other = claims.placed(site)
+			r.short = r.short || claims.short
 			p.Reason = allocator.Code(r.rest())
 		}
 		if r.short {

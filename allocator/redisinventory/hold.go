@@ -217,13 +217,7 @@ func (inv *Inventory) StuckPins(ctx context.Context, shard int, epoch int64, lim
 	var pins []allocator.StuckPin
 	for i := 0; i < len(list); i += 3 {
 		id, claims := reader{text: list[i+1]}, reader{text: list[i+2]}
-		pin := allocator.StuckPin{Site: allocator.SiteID(list[i]), ID: id.id()}
-		for len(claims.text) > 0 {
-			slot, _ := slotFrom(list[i] + claims.bytes(6))
-			placed := allocator.Placed{Slot: slot, Place: int32(claims.number(3))}
-			placed.Service = allocator.ServiceCode(claims.bytes(int(claims.number(1))))
-			pin.Places = append(pin.Places, placed)
-		}
+		pin := allocator.StuckPin{Site: allocator.SiteID(list[i]), ID: id.id(), Places: claims.placed(list[i])}
 		if id.short || claims.short {
 			return nil, failure(shard, errReply)
 		}

@@ -21,6 +21,7 @@ type keys struct {
 	days   string // hash: site → days in which slots are in use
 	used   string // hash: site and day → slots in use
 	expiry string // list: when holds lapse, first in, first out
+	later  string // sorted set: when those lapse that the list has no place for
 	keep   string // list: when request keys may be forgotten, first in, first out
 	stuck  string // list: pins that lapsed
 	aside  string // prefix of lists: what was set aside for a site that is being rebuilt
@@ -32,7 +33,8 @@ func keysOf(prefix string, shards, shard int) keys {
 	base := fmt.Sprintf("%s/%d/{%s}:", prefix, shards, tagOf(shards, shard))
 	return keys{
 		epoch: base + "epoch", site: base + "site", slot: base + "slot", more: base + "more", own: base + "own",
-		grant: base + "grant", days: base + "days", used: base + "used", expiry: base + "exp", keep: base + "keep",
+		grant: base + "grant", days: base + "days", used: base + "used", expiry: base + "exp",
+		later: base + "later", keep: base + "keep",
 		stuck: base + "stuck", aside: base + "aside:", feed: base + "feed",
 	}
 }

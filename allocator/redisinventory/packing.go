@@ -78,6 +78,17 @@ func (r *reader) placesAndRevisions() (places []int32, revisions []int64) {
 	return places, revisions
 }
 
+// placed reads {start4 len2 place3 #service1 service}* to the end: claims of a grant at a site.
+func (r *reader) placed(site string) (list []allocator.Placed) {
+	for len(r.text) > 0 {
+		slot, _ := slotFrom(site + r.bytes(6))
+		p := allocator.Placed{Slot: slot, Place: int32(r.number(3))}
+		p.Service = allocator.ServiceCode(r.bytes(int(r.number(1))))
+		list = append(list, p)
+	}
+	return list
+}
+
 // counts reads services1 {#code1 code count3}*.
 func (r *reader) counts() allocator.Counts {
 	counts := allocator.Counts{}

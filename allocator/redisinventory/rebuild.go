@@ -109,14 +109,14 @@ func (inv *Inventory) ReadSite(ctx context.Context, shard int, epoch int64, site
 	return view, nil
 }
 
-// readSiteRecord reads epoch4 #builder1 overflowed1 generation7 builder #last1 last {date3 revision6}*.
+// readSiteRecord reads epoch4 #builder1 overflowed1 generation7 built9 builder #last1 last {date3 revision6}*.
 func readSiteRecord(text string, epoch int64, view *allocator.SiteInventory) error {
 	r := reader{text: text}
 	view.Epoch = r.number(4)
 	builder := r.number(1)
 	r.number(1)
 	view.Generation = r.number(7)
-	r.bytes(int(builder))
+	r.bytes(len(allocator.Stamp{}) + int(builder))
 	r.bytes(int(r.number(1)))
 	view.Built = builder == 0 && view.Epoch == epoch
 	view.Revisions = make(map[allocator.Date]int64)

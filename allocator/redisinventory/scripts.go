@@ -86,8 +86,9 @@ func head(k keys, epoch int64, identity string, o *Options) string {
 	return fmt.Sprintf("local EPOCH, EPOCH4, INCARNATION = %d, %s, %s\n", epoch, luaString(string(epoch4[:])), luaString(incarnationText(epoch, identity))) +
 		fmt.Sprintf("local K_EPOCH, K_SITE, K_SLOT, K_MORE, K_OWN, K_GRANT = %s, %s, %s, %s, %s, %s\n",
 			luaString(k.epoch), luaString(k.site), luaString(k.slot), luaString(k.more), luaString(k.own), luaString(k.grant)) +
-		fmt.Sprintf("local K_DAYS, K_USED, K_EXP, K_KEEP, K_STUCK, K_ASIDE, K_FEED = %s, %s, %s, %s, %s, %s, %s\n",
-			luaString(k.days), luaString(k.used), luaString(k.expiry), luaString(k.keep), luaString(k.stuck), luaString(k.aside), luaString(k.feed)) +
+		fmt.Sprintf("local K_DAYS, K_USED, K_EXP, K_LATER, K_KEEP, K_STUCK, K_ASIDE, K_FEED = %s, %s, %s, %s, %s, %s, %s, %s\n",
+			luaString(k.days), luaString(k.used), luaString(k.expiry), luaString(k.later),
+			luaString(k.keep), luaString(k.stuck), luaString(k.aside), luaString(k.feed)) +
 		fmt.Sprintf("local KEEP_MS, SET_ASIDE, FEED = %d, %d, %d\n", o.KeyLifetime.Milliseconds(), o.SetAside, o.Feed)
 }
 

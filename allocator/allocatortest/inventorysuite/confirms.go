@@ -1,6 +1,7 @@
 package inventorysuite
 
 import (
+	"slices"
 	"testing"
 
 	"muster/allocator"
@@ -29,8 +30,8 @@ func testPin(t *testing.T, open Open) {
 	newer := g
 	newer.ID.Stamp[8]++
 	r = h.pin(newer)
-	want(h, "the grant of the same request stands for it", r.ID, g.ID)
-	want(h, "state", r.State, allocator.GrantPinned)
+	want(h, "another grant of the same request", r.ID, g.ID)
+	want(h, "does not stand for it", r.State, allocator.GrantAbsent)
 
 	short := h.hold(h.brief(h.claim(0, 3)))[0].Grant
 	h.pin(short)
@@ -44,6 +45,66 @@ func testPin(t *testing.T, open Open) {
 	want(h, "but pinned", results[0].State, allocator.GrantPinned)
 	want(h, "a site nobody built", results[1].NotBuilt, true)
 	want(h, "its neighbour", results[2].State, allocator.GrantPinned)
+}
+
+// The key's grant is another than the asked one: it is told of and left alone.
+func testOtherGrant(t *testing.T, open Open) {
+	h := newHouse(t, open, Settings{})
+	item := h.item(h.claim(0, 9), h.claim(1, 9))
+	first := h.hold(item)[0].Grant
+	h.release(first.ID, true, allocator.GrantReleased)
+	h.grant(1, 9)
+	second := h.hold(item)[0].Grant
+	lost := allocator.ReseatClaim{Index: 0, HoldClaim: h.claim(0, 9), Place: 0}
+	claims := []allocator.Placed{h.placed(0, 0), h.placed(1, 1)}
+	told := func(state allocator.GrantState) {
+		t.Helper()
+		late := h.pinItem(first)
+		late.DeadlineMs = h.read().NowMs - 2*grace
+		results, err := h.Inventory.Pin(h.ctx, 0, 1, []allocator.PinItem{h.pinItem(first), late})
+		h.must(err)
+		for i, r := range results {
+			want(h, "pin", r.State, allocator.GrantAbsent)
+			want(h, "the grant that is there", r.ID, second.ID)
+			want(h, "in time", r.InTime, i == 0)
+			want(h, "generation", r.Generation, int64(7))
+			want(h, "places", len(r.Places)+len(r.Revisions), 0)
+			want(h, "reason", r.Reason, allocator.Code(""))
+			if !slices.Equal(r.Other, claims) {
+				t.Fatalf("its claims are %v, not %v", claims, r.Other)
+			}
+		}
+		r := h.reseat(h.reseatItem(first.ID, lost))
+		want(h, "reseat", r.Outcome, allocator.HoldUnknown)
+		want(h, "state", r.State, allocator.GrantAbsent)
+		want(h, "the grant that is there", r.ID, second.ID)
+		want(h, "places", len(r.Places)+len(r.Revisions), 0)
+		want(h, "nothing was done", h.state(second.ID), state)
+	}
+	told(allocator.GrantHeld)
+	own := h.pin(second)
+	want(h, "its own pin", own.State, allocator.GrantPinned)
+	want(h, "no other", len(own.Other), 0)
+	told(allocator.GrantPinned)
+	h.settle(second.ID, claims...)
+	told(allocator.GrantBooked)
+	h.free(second.ID, allocator.CodeBookingEnded)
+	told(allocator.GrantEnded)
+
+	marked, asked := h.lostGrant(), allocator.Grant{DeadlineMs: h.read().NowMs + hold}
+	h.free(marked, allocator.CodeBookingEnded)
+	asked.ID = marked
+	asked.ID.Stamp[8]++
+	r := h.pin(asked)
+	want(h, "beside a mark without claims", r.State, allocator.GrantAbsent)
+	want(h, "id", r.ID, asked.ID)
+	want(h, "no other", len(r.Other), 0)
+	reseat := h.reseat(h.reseatItem(asked.ID, lost))
+	want(h, "reseat", reseat.Outcome, allocator.HoldUnknown)
+	want(h, "state", reseat.State, allocator.GrantAbsent)
+	want(h, "the mark's id", reseat.ID, marked)
+	want(h, "the mark stays", h.state(marked), allocator.GrantEnded)
+	want(h, "nothing was made", h.state(asked.ID), allocator.GrantAbsent)
 }
 
 func testSettle(t *testing.T, open Open) {
@@ -185,6 +246,9 @@ func testReseatLost(t *testing.T, open Open) {
 	want(h, "generation", r.Generation, int64(7))
 	h.wantPlaces(is(0, 0, taken.ID, "held"), is(0, 1, item.ID, "held"), is(1, 4, item.ID, "held"))
 	want(h, "pinned", h.state(item.ID), allocator.GrantPinned)
+	for _, revision := range append(r.Revisions, h.pin(allocator.Grant{ID: item.ID}).Revisions...) {
+		want(h, "it is older than the rebuild", revision, int64(0))
+	}
 	want(h, "settles", h.settle(item.ID, h.placed(0, 1), h.placed(1, 4)), allocator.Applied)
 	h.wantPlaces(is(0, 0, taken.ID, "held"), is(0, 1, item.ID, "booked"), is(1, 4, item.ID, "booked"))
 	r = h.reseat(item)
@@ -203,6 +267,7 @@ func testReseatTaken(t *testing.T, open Open) {
 	want(h, "outcome", r.Outcome, allocator.HoldGranted)
 	want(h, "new place", r.Places[0], int32(1))
 	want(h, "kept place", r.Places[1], int32(0))
+	want(h, "revision", r.Revisions[0], int64(1))
 	h.wantPlaces(is(0, 0, owner, "booked"), is(0, 1, g.ID, "held"), is(1, 0, g.ID, "held"))
 	want(h, "the owner's service", h.read().Places[0].Service, allocator.ServiceCode("COVID"))
 }
@@ -225,7 +290,12 @@ func testReseatRefusals(t *testing.T, open Open) {
 	want(h, "its state", r.State, allocator.GrantExpired)
 	part := h.reseatItem(lost, claim)
 	part.Total = 2
-	want(h, "a part of a lost grant", h.reseat(part).Outcome, allocator.HoldUnknown)
+	r = h.reseat(part)
+	want(h, "one claim of a lost family", r.Outcome, allocator.HoldUnknown)
+	want(h, "its state: not expired", r.State, allocator.GrantAbsent)
+	want(h, "its id", r.ID, lost)
+	part.DeadlineMs -= hold + 2*grace
+	want(h, "past its time", h.reseat(part).State, allocator.GrantExpired)
 	want(h, "nothing was made", h.state(lost), allocator.GrantAbsent)
 	h.wantPlaces(is(0, 0, other.ID, "held"))
 

@@ -239,6 +239,46 @@ func testReapBounded(t *testing.T, open Open) {
 	want(h, "none remain", r.More, false)
 }
 
+// A hold that is due later, because it was extended or is longer, is no obstacle for those that lapse before it.
+func testLapsingOrder(t *testing.T, open Open) {
+	h := newHouse(t, open, Settings{ReapBatch: 2})
+	long := h.item(h.claim(0, 9))
+	first := h.hold(long)[0].Grant
+	extended := h.hold(h.brief(h.claim(1, 9)))[0].Grant
+	r, err := h.Inventory.Extend(h.ctx, 0, 1, extended.ID)
+	h.must(err)
+	want(h, "extended", r.Outcome, allocator.HoldGranted)
+	reseated := h.reseatItem(h.lostGrant(), allocator.ReseatClaim{HoldClaim: h.claim(2, 9)})
+	want(h, "reseated", h.reseat(reseated).Outcome, allocator.HoldGranted)
+	var brief []allocator.Grant
+	for range 3 {
+		brief = append(brief, h.hold(h.brief(h.claim(3, 3)))[0].Grant)
+	}
+	h.pin(brief[2])
+	h.pass(lapsed)
+	for _, state := range []bool{true, false} {
+		more, err := h.Inventory.Reap(h.ctx, 0, 1, 2)
+		h.must(err)
+		if h.Advance != nil { // else the extended one may be due by now
+			want(h, "more", more, state)
+		}
+	}
+	for _, g := range brief[:2] {
+		want(h, "state", h.state(g.ID), allocator.GrantExpired)
+	}
+	_, err = h.Inventory.Reap(h.ctx, 0, 1, 2)
+	h.must(err)
+	pins, err := h.Inventory.StuckPins(h.ctx, 0, 1, 9)
+	h.must(err)
+	want(h, "stuck pins", len(pins), 1)
+	want(h, "the stuck one", pins[0].ID, brief[2].ID)
+	h.pass(lapsed)
+	next := h.hold(h.item(h.claim(3, 2)))[0]
+	want(h, "the places are free", next.Outcome, allocator.HoldGranted)
+	h.wantPlaces(is(0, 0, first.ID, "held"), is(2, 0, reseated.ID, "held"), is(3, 0, next.Grant.ID, "held"), is(3, 2, brief[2].ID, "held"))
+	want(h, "the extended one lapsed in its turn", h.state(extended.ID), allocator.GrantExpired)
+}
+
 func testExtension(t *testing.T, open Open) {
 	h := newHouse(t, open, Settings{})
 	item := h.item(h.claim(0, 1))

@@ -225,6 +225,8 @@ func (p *pair) reseatAny() {
 	item := allocator.ReseatItem{ID: g.ID, Site: p.site, DeadlineMs: g.DeadlineMs, GraceMs: 1000, Total: len(claims)}
 	if p.timed == nil {
 		item.DeadlineMs = 1 << 45
+	} else {
+		item.DeadlineMs += int64(len(p.log)) // no two are due at once: which lapses first is left open then
 	}
 	for i, c := range claims {
 		if p.rng.IntN(4) > 0 {

@@ -79,6 +79,50 @@ func testRebuild(t *testing.T, open Open) {
 	want(h, "a surviving hold", h.pin(held).State, allocator.GrantPinned)
 }
 
+// What was granted before a rebuild ended may have survived something: its revision is unproven. See PinResult.
+func testSurvivors(t *testing.T, open Open) {
+	h := newHouse(t, open, Settings{})
+	revisions := func(what string, got []int64, revision int64) {
+		t.Helper()
+		want(h, what, len(got), 2)
+		want(h, what, got[0], revision)
+		want(h, what, got[1], revision)
+	}
+	two := func() allocator.Grant { return h.hold(h.item(h.claim(0, 9), h.claim(1, 9)))[0].Grant }
+	old, moved, booked, fresh := two(), two(), two(), two()
+	h.settle(booked.ID, h.placed(0, booked.Places[0]), h.placed(1, booked.Places[1]))
+	revisions("before any other rebuild", h.pin(fresh).Revisions, 1)
+	reseat := func(g allocator.Grant) allocator.ReseatResult {
+		item := h.reseatItem(g.ID, allocator.ReseatClaim{Index: 1, HoldClaim: h.claim(1, 9), Place: g.Places[1]})
+		item.Total = 2
+		r := h.reseat(item)
+		want(h, "reseat", r.Outcome, allocator.HoldGranted)
+		return r
+	}
+	h.begin("b")
+	for range 2 {
+		want(h, "finish", h.finish("b"), true)
+		revisions("a survivor", h.pin(old).Revisions, 0)
+		revisions("a survivor that has another place", reseat(moved).Revisions, 0)
+		revisions("a survivor that is booked", h.pin(booked).Revisions, 0)
+		late := two()
+		revisions("a new grant", h.pin(late).Revisions, 1)
+		revisions("a new grant that has another place", reseat(late).Revisions, 1)
+	}
+	newest := two()
+	h.begin("c")
+	want(h, "finish", h.finish("c"), true)
+	revisions("a survivor of the next rebuild", h.pin(newest).Revisions, 0)
+
+	h.epoch++
+	identity, err := h.Inventory.Identity(h.ctx, 0)
+	h.must(err)
+	h.must(h.Inventory.Open(h.ctx, 0, h.epoch, identity, true))
+	h.build(h.site)
+	revisions("a survivor of another epoch", h.pin(newest).Revisions, 0)
+	revisions("a grant of this epoch", h.pin(two()).Revisions, 1)
+}
+
 func testBuilders(t *testing.T, open Open) {
 	h := newHouse(t, open, Settings{})
 	g := h.grant(0, 9)

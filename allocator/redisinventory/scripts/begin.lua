@@ -10,7 +10,7 @@ if bad then return bad end
 local id, builder = ARGV[1], ARGV[2]
 local t = site(id)
 if not t then
-  t = { epoch = 0, overflowed = 0, generation = 0, builder = '', last = '', revisions = '' }
+  t = { epoch = 0, overflowed = 0, generation = 0, built = rep('\0', 9), builder = '', last = '', revisions = '' }
   T[id] = t
 end
 local found = slotsInUse(id)

@@ -5,7 +5,8 @@
 -- all of one hash tag, hence of one node) and the settings (KEEP_MS, FEED, SET_ASIDE).
 --
 -- Records (big-endian numbers, the digit is the number of bytes)
---   K_SITE  site              epoch4 #builder1 overflowed1 generation7 builder #last1 last {date3 revision6}*
+--   K_SITE  site              epoch4 #builder1 overflowed1 generation7 built9 builder #last1 last {date3 revision6}*
+--                             built is the stamp of the moment when the last rebuild ended
 --   K_SLOT  site start4 len2  services1 {#code1 code count3}* #full1 full chunk0
 --           chunk n is the bitmap of places 2048n … 2048n+2047, zero bytes at its end left out; full has a bit for each chunk
 --           without a free place. So the lowest free place of any slot takes two searches.
@@ -18,6 +19,7 @@
 --   K_DAYS  site              {day3}*: UTC days in which slots are in use
 --   K_USED  site day3         {minute2 len2}*: these slots
 --   K_EXP, K_KEEP             due6 {id18}*: first in, first out
+--   K_LATER                   due6 id18, scored by due: what lapses out of that order, as an extended hold does
 --   K_STUCK                   id18
 --   K_ASIDE:site              late messages of a site that is being rebuilt
 local call, byte, char, sub, find, rep = redis.call, string.byte, string.char, string.sub, string.find, string.rep
@@ -53,6 +55,12 @@ local stamped -- the last stamp's microseconds, packed, where this call made one
 local clock = call('TIME')
 local micros = clock[1] * 1000000 + clock[2]
 local now = floor(micros / 1000)
+
+-- newStamp makes this call's stamp, later than any before it. last is the field "micros" of K_GRANT.
+local function newStamp(last)
+  if last and micros <= u7(last, 1) then micros = u7(last, 1) + 1 end
+  return sub(EPOCH4, 3) .. p7(micros)
+end
 
 -- bulk calls a variadic command in pieces that fit Lua's stack. Every piece holds whole pairs.
 local function bulk(command, key, list)
@@ -273,6 +281,23 @@ local function placesAndRevisions(g)
   return concat(packed)
 end
 
+-- claimsOf writes {start4 len2 place3 #service1 service}n.
+local function claimsOf(g)
+  local packed = {}
+  for i = 1, g.n do packed[i] = sub(g.slots[i], #g.site + 1) .. p3(g.places[i]) .. char(#g.services[i]) .. g.services[i] end
+  return concat(packed)
+end
+
+-- proven is placesAndRevisions, but with revision 0 where the grant is older than the site's last rebuild: it may have
+-- survived what the rebuild could not know. Stamps are compared as numbers: Lua's order of strings is the locale's.
+local function proven(g, t)
+  local made, built = u3(g.id, 10), u3(t.built, 1)
+  if made > built or made == built and u6(g.id, 13) > u6(t.built, 4) then return placesAndRevisions(g) end
+  local packed = {}
+  for i = 1, g.n do packed[i] = p3(g.places[i]) .. '\0\0\0\0' end
+  return concat(packed)
+end
+
 local function encodeGrant(g)
   if type(g) == 'string' then return g end
   return sub(g.id, 10) .. char(g.state, g.extended) .. g.epoch4 .. p6(g.deadline) .. g.body .. placesAndRevisions(g) .. char(#g.reason) .. g.reason .. g.gone
@@ -356,6 +381,25 @@ end
 
 local function keep(id) appoint(K_KEEP, now + KEEP_MS, id) end
 
+-- Lapsing. The list is in order of due times: lapsesInTurn adds to it what is due no sooner than its tail. All else goes
+-- to the sorted set, so that nothing that is due late stands before what is due soon.
+local laters, latersTaken, tail = {}, {}, nil
+
+local function lapses(due, id)
+  laters[#laters + 1] = string.format('%.0f', due)
+  laters[#laters + 1] = p6(due) .. id
+end
+
+local function lapsesInTurn(due, id)
+  if not tail then
+    local e = call('LINDEX', K_EXP, -1)
+    tail = e and u6(e, 1) or 0
+  end
+  if due < tail then return lapses(due, id) end
+  tail = due
+  appoint(K_EXP, due, id)
+end
+
 -- markable is the grant of an id's request, made where there is none.
 local function markable(id, site)
   local g = grant(sub(id, 1, 9))
@@ -386,12 +430,19 @@ local function finish(id, site, reason)
   end
 end
 
--- due reads up to limit ids off the front of a list whose time has come, and tells whether more are due.
-local function due(list, limit)
-  local ids, n = {}, 0
+-- due reads up to limit ids off the front of a list whose time has come, and tells whether more are due. Where others is
+-- given, its due6 id18, which are in order, are taken in between, also counted, and left out of it.
+local function due(list, limit, others)
+  local ids, n, other = {}, 0, 1
   while true do
     local e = call('LINDEX', list, n)
-    if not e or u6(e, 1) > now then break end
+    if e and u6(e, 1) > now then e = nil end
+    while others and others[other] and #ids < limit and (not e or u6(others[other], 1) < u6(e, 1)) do
+      ids[#ids + 1] = sub(others[other], 7)
+      latersTaken[other] = others[other]
+      other = other + 1
+    end
+    if not e then break end
     local at = 7
     while at < #e and #ids < limit do
       ids[#ids + 1] = sub(e, at, at + 17)
@@ -404,7 +455,7 @@ local function due(list, limit)
     n = n + 1
     fronts[list] = { n }
   end
-  return ids, false
+  return ids, others ~= nil and others[other] ~= nil
 end
 
 local function warmGrants(ids)
@@ -436,7 +487,8 @@ end
 
 -- reap frees at most limit lapsed holds, lists lapsed pins as stuck, forgets at most limit keys; true: lapsed ones are left.
 local function reap(limit)
-  local lapsed, more = due(K_EXP, limit)
+  local later = call('ZRANGEBYSCORE', K_LATER, '-inf', string.format('%.0f', now), 'LIMIT', 0, limit + 1)
+  local lapsed, more = due(K_EXP, limit, later)
   local old = due(K_KEEP, limit)
   if #lapsed == 0 and #old == 0 then return more end
   local keys = warmGrants(lapsed)
@@ -471,15 +523,15 @@ local T, Tdirty = {}, {}
 local function decodeSite(raw)
   if not raw then return false end
   local l = byte(raw, 5)
-  local m = byte(raw, 14 + l)
+  local m = byte(raw, 23 + l)
   return {
-    epoch = u4(raw, 1), overflowed = byte(raw, 6), generation = u7(raw, 7), builder = sub(raw, 14, 13 + l),
-    last = sub(raw, 15 + l, 14 + l + m), revisions = sub(raw, 15 + l + m),
+    epoch = u4(raw, 1), overflowed = byte(raw, 6), generation = u7(raw, 7), built = sub(raw, 14, 22),
+    builder = sub(raw, 23, 22 + l), last = sub(raw, 24 + l, 23 + l + m), revisions = sub(raw, 24 + l + m),
   }
 end
 
 local function encodeSite(t)
-  return p4(t.epoch) .. char(#t.builder, t.overflowed) .. p7(t.generation) .. t.builder .. char(#t.last) .. t.last .. t.revisions
+  return p4(t.epoch) .. char(#t.builder, t.overflowed) .. p7(t.generation) .. t.built .. t.builder .. char(#t.last) .. t.last .. t.revisions
 end
 
 local function site(id)
@@ -747,6 +799,8 @@ local function flush()
     if front[2] then call('LSET', list, front[1], front[2]) end
     if front[1] > 0 then call('LTRIM', list, front[1], -1) end
   end
+  bulk('ZREM', K_LATER, latersTaken)
+  bulk('ZADD', K_LATER, laters)
   for _, d in ipairs(days) do news[#news + 1] = d end
   if #news > 0 then call('XADD', K_FEED, 'MAXLEN', '~', FEED, '*', 'd', concat(news)) end
 end

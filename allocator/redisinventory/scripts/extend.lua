@@ -13,7 +13,7 @@ if g.extended == 0 then
   g.extended = 1
   g.deadline = g.deadline + u4(g.body, 1)
   Gdirty[g.key] = true
-  appoint(K_EXP, g.deadline + g.grace, g.id)
+  lapses(g.deadline + g.grace, g.id)
   flush()
 end
 return p6(now) .. char(state) .. g.epoch4 .. p6(g.deadline) .. char(g.n) .. packPlaces(g)

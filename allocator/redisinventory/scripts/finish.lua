@@ -6,7 +6,8 @@
 -- ARGV[3]  generation7
 -- ARGV[4]  {date3 revision6}*
 -- Returns  1, or 0 where the builder was replaced or more was set aside than fits
--- Promises what was set aside is applied, per hold ended beats settled; revisions never go back; repeating it answers the same.
+-- Promises what was set aside is applied, per hold ended beats settled; revisions never go back; all grants so far are older than
+--          the site's stamp, all later ones newer; repeating it answers the same.
 local bad = gate()
 if bad then return bad end
 local id, builder = ARGV[1], ARGV[2]
@@ -35,6 +36,8 @@ for at = 1, #ARGV[4], 9 do
 end
 for at = 1, #t.revisions, 9 do days[#days + 1] = 'D' .. char(#id) .. id .. sub(t.revisions, at, at + 8) end
 t.epoch, t.generation, t.builder, t.last = EPOCH, u7(ARGV[3], 1), '', builder
+t.built = newStamp(call('HGET', K_GRANT, 'micros'))
+stamped = sub(t.built, 3)
 Tdirty[id] = true
 flush()
 call('DEL', K_ASIDE .. id)

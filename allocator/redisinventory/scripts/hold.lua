@@ -40,9 +40,7 @@ for i = 1, nSlots do
   local k = ARGV[slotsAt + i - 1]
   if not S[k] then S[k] = decodeSlot(slots[i]) end
 end
-local last = known[nItems + 1]
-if last and micros <= u7(last, 1) then micros = u7(last, 1) + 1 end
-local stamp = sub(EPOCH4, 3) .. p7(micros)
+local stamp = newStamp(known[nItems + 1])
 local ready5 = EPOCH4 .. '\0'
 
 local bounds, windows = {}, {}
@@ -94,14 +92,14 @@ local function hold(key, body, packed, raw)
       codes[u2(packed, p + 13)], windowOf(u2(packed, p + 15)),
     }
   end
-  local places, outcome, claim, revision = choose(record, 15 + byte(record, 14), claims)
+  local places, outcome, claim, revision = choose(record, 24 + byte(record, 23), claims)
   if not places then return char(outcome, claim) .. p6(revision) .. (more and '\1' or '\0') end
   local id = key .. stamp
   local deadline = now + u4(body, 1)
   newGrant(id, HELD, 0, deadline, body, places, claims)
   for i = 1, n do take(claims[i][1], places[i], id, false, claims[i][4]) end
   stamped = sub(stamp, 3)
-  appoint(K_EXP, deadline + u4(body, 5), id)
+  lapsesInTurn(deadline + u4(body, 5), id)
   keep(id)
   local packed3 = ''
   for i = 1, n do packed3 = packed3 .. p3(places[i]) end

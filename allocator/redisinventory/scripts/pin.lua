@@ -3,8 +3,9 @@
 -- KEYS[1]  the shard's epoch key
 -- ARGV     three for each item: site; hold id; the token's deadline6 grace4
 -- Returns  for each item: '\1' site not built, '\2' site being rebuilt, or
---          '\0' epoch4 generation7 id18 state1 n1 {place3 revision4}n reason; then inTime1 in front of each
--- Promises a held grant of the request in time becomes pinned; nothing else changes.
+--          '\0' epoch4 generation7 id18 state1 n1 {place3 revision4}n #site1 site #claims2 claims reason; inTime1 in front of
+--          each. Site and claims (as claimsOf writes them) are those of another grant of the request, else empty
+-- Promises a held grant in time becomes pinned; nothing else changes.
 local bad = gate()
 if bad then return bad end
 local sites, ids = {}, {}
@@ -23,18 +24,23 @@ for i = 1, #ARGV, 3 do
     replies[#replies + 1] = inTime .. (building and '\2' or '\1')
   else
     local g = grant(sub(id, 1, 9))
-    local state, n, places, reason = stateOf(g), 0, '', ''
-    if g then
-      id, reason = g.id, g.reason
+    local state, n, places, other, reason = 0, 0, '', '\0\0\0', ''
+    if g and g.id ~= id then
+      if g.n > 0 then
+        local claims = claimsOf(g)
+        id, other = g.id, char(#g.site) .. g.site .. p2(#claims) .. claims
+      end
+    elseif g then
+      state, reason = stateOf(g), g.reason
       if state == HELD then
         state = PINNED
         setState(g, PINNED)
       end
       if state == PINNED or state == BOOKED then
-        n, places = g.n, placesAndRevisions(g)
+        n, places = g.n, proven(g, t)
       end
     end
-    replies[#replies + 1] = inTime .. '\0' .. p4(t.epoch) .. p7(t.generation) .. id .. char(state, n) .. places .. reason
+    replies[#replies + 1] = inTime .. '\0' .. p4(t.epoch) .. p7(t.generation) .. id .. char(state, n) .. places .. other .. reason
   end
 end
 flush()

@@ -8,7 +8,7 @@
 -- ARGV[5…] three for each listed claim: index1 date3 revision6 place3 taken18 #service1 service taken's service;
 --          slot key; bounds with the codes' own names: {mine1 places4 services1 {#code1 code}*}*
 -- Returns  outcome1 state1 claim1 revision6 epoch4 generation7 id18 n1 {place3 revision4}n reason
--- Promises a refused absent grant changes nothing; a refused present one keeps what no row owns; a grant that has ended,
+-- Promises where the request has another grant nothing is done, and id18 names it; a refused absent grant changes nothing; a refused present one keeps what no row owns; a grant that has ended,
 --          or whose time is up, is left alone; repeated, it moves the listed claims once more at most.
 local bad = gate()
 if bad then return bad end
@@ -17,7 +17,7 @@ local id, siteID = ARGV[2], ARGV[1]
 -- answer writes the reply; pinned is the grant where its places are to be told.
 local function answer(outcome, state, claim, revision, t, gid, pinned, reason)
   return char(outcome, state, claim) .. p6(revision) .. p4(t and t.epoch or 0) .. p7(t and t.generation or 0) .. gid ..
-    char(pinned and pinned.n or 0) .. (pinned and placesAndRevisions(pinned) or '') .. reason
+    char(pinned and pinned.n or 0) .. (pinned and proven(pinned, t) or '') .. reason
 end
 
 local function boundsOf(packed)
@@ -49,25 +49,22 @@ local t, building = ready(siteID)
 if not t then return answer(building and 6 or 5, 0, 0, 0, nil, id, nil, '') end
 local deadline, total = u6(ARGV[3], 1), byte(ARGV[3], 7)
 local g = grant(sub(id, 1, 9))
+if g and g.id ~= id then return answer(7, 0, 0, 0, t, g.id, nil, '') end
 if not g then
-  if now >= deadline + u4(ARGV[4], 5) or #claims ~= total then return answer(7, EXPIRED, 0, 0, t, id, nil, '') end
+  if now >= deadline + u4(ARGV[4], 5) then return answer(7, EXPIRED, 0, 0, t, id, nil, '') end
+  if #claims ~= total then return answer(7, 0, 0, 0, t, id, nil, '') end
   local places, outcome, claim, revision = choose(t.revisions, 1, claims)
   if not places then return answer(outcome, 0, indexes[claim + 1], revision, t, id, nil, '') end
   newGrant(id, PINNED, 1, deadline, ARGV[4], places, claims)
   for i, c in ipairs(claims) do take(c[1], places[i], id, false, c[4]) end
-  appoint(K_EXP, deadline + u4(ARGV[4], 5), id)
+  lapses(deadline + u4(ARGV[4], 5), id)
   keep(id)
   g = exact(id)
   flush()
   return answer(0, PINNED, 0, 0, t, id, g, '')
 end
 local state = stateOf(g)
-if not alive(g) or state == EXPIRED then return answer(7, state, 0, 0, t, g.id, nil, g.reason) end
-if g.id ~= id then
-  setState(g, PINNED)
-  flush()
-  return answer(0, PINNED, 0, 0, t, g.id, g, g.reason)
-end
+if not alive(g) or state == EXPIRED then return answer(7, state, 0, 0, t, id, nil, g.reason) end
 
 for i, c in ipairs(claims) do
   give(c[1], g.places[indexes[i] + 1], id, false)

@@ -19,11 +19,7 @@ while #kept < limit and scanned < 10 * limit + 1000 do
       kept[#kept + 1] = id
       found[#found + 1] = g.site
       found[#found + 1] = id
-      local claims = {}
-      for i = 1, g.n do
-        claims[i] = sub(g.slots[i], #g.site + 1) .. p3(g.places[i]) .. char(#g.services[i]) .. g.services[i]
-      end
-      found[#found + 1] = concat(claims)
+      found[#found + 1] = claimsOf(g)
     end
     if #kept >= limit then break end
   end

@@ -1,0 +1,5 @@
+//go:build race
+
+package inventorysuite
+
+const raceEnabled = true
