@@ -259,17 +259,24 @@ func TestBookingAccess(t *testing.T) {
 }
 
 func TestLookupLimits(t *testing.T) {
+	wrong, _ := allocator.ParseDate("1950-02-02")
+	engine := &fake{booking: func(_ context.Context, a allocator.BookingAccess) (allocator.BookingView, error) {
+		if a.HasBirth && a.DateOfBirth == wrong {
+			return allocator.BookingView{}, allocator.Refuse(allocator.CodeForbidden, "not born then")
+		}
+		return someBooking(), nil
+	}}
 	now := time.Unix(1_800_000_000, 0)
 	w := serve(t, Options{
 		Now: func() time.Time { return now }, AddressHeader: "X-Forwarded-For",
 		LookupsPerAddress: Rate{6, 10 * time.Second}, LookupsPerReference: Rate{3, time.Minute},
-	}, &fake{})
+	}, engine)
 	at := func(key allocator.BookingKey) string {
 		return "/v1/bookings/" + key.Reference() + "?dateOfBirth=1950-02-01"
 	}
 	from := []string{"X-Forwarded-For", "10.0.0.1, 2001:db8::1"}
 	for range 3 {
-		w.call("GET", at(1), "", from...).wants(200)
+		w.call("GET", strings.Replace(at(1), "-01", "-02", 1), "", from...).wants(404)
 	}
 	a := w.call("GET", at(1), "", "X-Forwarded-For", "192.0.2.9")
 	a.refused(429, allocator.CodeRateLimited)
@@ -287,4 +294,36 @@ func TestLookupLimits(t *testing.T) {
 	now = now.Add(10 * time.Second)
 	w.call("GET", at(5), "", from...).wants(200)
 	w.call("GET", at(5), "", append(from, "Authorization", "Manage T")...).wants(200) // tokens are not guessed
+}
+
+// TestRightLookupsAreFree: only wrong guesses use the reference's allowance up, whatever the engine makes of the right ones.
+func TestRightLookupsAreFree(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	var refusal error
+	engine := &fake{booking: func(context.Context, allocator.BookingAccess) (allocator.BookingView, error) {
+		return someBooking(), refusal
+	}}
+	w := serve(t, Options{
+		Now: func() time.Time { return now }, LookupsPerAddress: Rate{100, time.Second}, LookupsPerReference: Rate{2, time.Minute},
+	}, engine)
+	at := "/v1/bookings/" + someKey.Reference()
+	for range 5 {
+		a := w.call("GET", at+"?dateOfBirth=1950-02-01", "").wants(200)
+		if a.header.Get("RateLimit") != `"reference";r=2;t=60` {
+			t.Errorf("%v", a.header)
+		}
+		w.call("POST", at+"/cancel?dateOfBirth=1950-02-01", "").wants(200)
+		w.call("POST", at+"/cancel?dateOfBirth=1950-02-01", `{"why":1}`).refused(400, allocator.CodeInvalid)
+		w.call("GET", at+"?dateOfBirth=2950-02-01", "").refused(400, allocator.CodeInvalid)
+	}
+	refusal = allocator.Refuse(allocator.CodeBookingEnded, "ended")
+	for range 5 {
+		w.call("POST", at+"/cancel?dateOfBirth=1950-02-01", "").refused(409, allocator.CodeBookingEnded)
+	}
+	refusal = allocator.Refuse(allocator.CodeBookingUnknown, "wrong")
+	for range 2 {
+		w.call("GET", at+"?dateOfBirth=1950-02-01", "").refused(404, allocator.CodeBookingUnknown)
+	}
+	refusal = nil
+	w.call("GET", at+"?dateOfBirth=1950-02-01", "").refused(429, allocator.CodeRateLimited)
 }

@@ -1,10 +1,13 @@
 package api
 
 import (
+	"bufio"
 	"errors"
 	"io"
 	"mime"
+	"net"
 	"strings"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -17,6 +20,9 @@ func (x *exchange) readBody() error {
 	limit := x.route.body
 	if limit == noBody {
 		return nil
+	}
+	if x.cutOff {
+		return x.tooLarge(max(limit, smallBody))
 	}
 	declared := x.http.Request.Header.ContentLength()
 	if limit > 0 && declared > limit {
@@ -51,16 +57,69 @@ func (x *exchange) readBody() error {
 	return nil
 }
 
-// maxUnread is how much of a refused body is read to its end, so that a client that is still sending gets to see the reply
-// and not just a reset connection.
-const maxUnread = 16 << 20
+// announcedTooLarge marks, within a request, that headReceived has cut its body off. A client that sends it itself is
+// refused the same.
+const announcedTooLarge = "Muster-Announced-Too-Large"
 
-// discard reads what is left of the body of a refused request, where its length is known and not extreme.
-func (x *exchange) discard() {
-	declared := x.http.Request.Header.ContentLength()
-	if stream := x.http.RequestBodyStream(); stream != nil && declared > 0 && declared <= maxUnread {
-		_, _ = io.Copy(io.Discard, stream)
+// mostAt is the largest body that a route of the path takes; streamBody: any.
+func mostAt(path string) int {
+	switch {
+	case strings.HasSuffix(path, uploadPath):
+		return streamBody
+	case strings.Contains(path, "/days/"):
+		return dayBody
 	}
+	return smallBody
+}
+
+// headReceived sees a request before any of its body is waited for. A body that is announced larger than its path takes is
+// cut off: the handler refuses it at once, also instead of 100 Continue, and the connection ends with the reply.
+func headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
+	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
+	if most := mostAt(path); most != streamBody && h.ContentLength() > most {
+		h.Set(announcedTooLarge, "1")
+		h.Del("Expect")
+		h.SetContentLength(0)
+		h.SetConnectionClose()
+	}
+	return fasthttp.RequestConfig{}
+}
+
+// Bounds of what is still read of a refused body, so that a client that is still sending gets to see the reply and not just
+// a reset connection.
+const (
+	maxUnread     = 16 << 20
+	maxLingering  = 256 // connections at once
+	lingerTimeout = 2 * time.Second
+)
+
+// linger sends the reply of a request whose body was not read at once, and only then reads what the client is still
+// sending, for a bounded while. fasthttp would close the connection over a large unread body.
+func (x *exchange) linger(refused bool) {
+	unread := refused && x.body == nil && x.http.RequestBodyStream() != nil &&
+		(x.http.Response.ConnectionClose() || x.http.Request.Header.ContentLength() > smallBody)
+	if !x.cutOff && !unread {
+		return
+	}
+	select {
+	case x.server.lingering <- struct{}{}:
+	default:
+		return
+	}
+	res := fasthttp.AcquireResponse()
+	x.http.Response.CopyTo(res)
+	res.SetConnectionClose()
+	res.SkipBody = x.http.IsHead()
+	x.http.HijackSetNoResponse(true)
+	x.http.Hijack(func(c net.Conn) {
+		defer func() { <-x.server.lingering }()
+		defer fasthttp.ReleaseResponse(res)
+		w := bufio.NewWriter(c)
+		if c.SetDeadline(time.Now().Add(lingerTimeout)) != nil || res.Write(w) != nil || w.Flush() != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, io.LimitReader(c, maxUnread))
+	})
 }
 
 func (x *exchange) tooLarge(limit int) error {

@@ -100,7 +100,9 @@ func (x *exchange) access(scope string) (allocator.BookingAccess, sight, error) 
 		a.ManageToken = token
 	case header == "" && byBirth:
 		sees = seesNames
-		a.DateOfBirth, a.HasBirth = q.d.date(q.at("dateOfBirth"), born)
+		if a.DateOfBirth, a.HasBirth = q.d.date(q.at("dateOfBirth"), born); a.HasBirth {
+			q.d.alive(q.at("dateOfBirth"), a.DateOfBirth, x.today())
+		}
 	default:
 		x.http.Response.Header.Set("WWW-Authenticate", `Manage realm="muster", Bearer realm="muster"`)
 		return a, 0, allocator.Refuse(allocator.CodeUnauthorised, "the booking's manage token, or the date of birth, is needed")
@@ -129,6 +131,7 @@ func (s *Server) getBooking(ctx context.Context, x *exchange) (reply, error) {
 		return reply{}, err
 	}
 	b, err := s.engine.Booking(ctx, a)
+	x.looked(err)
 	if err != nil {
 		return reply{}, uniform(err)
 	}
@@ -154,6 +157,7 @@ func (s *Server) cancelBooking(ctx context.Context, x *exchange) (reply, error) 
 	o.only("reason")
 	reason := o.text("reason", optional, maxReasonBytes)
 	if err := d.fail(); err != nil {
+		x.looked(err)
 		return reply{}, err
 	}
 	if reason == "" {
@@ -163,6 +167,7 @@ func (s *Server) cancelBooking(ctx context.Context, x *exchange) (reply, error) 
 		}
 	}
 	b, err := s.engine.Cancel(ctx, a, reason, x.grant.caller())
+	x.looked(err)
 	if err != nil {
 		return reply{}, uniform(err)
 	}
@@ -200,7 +205,7 @@ func (s *Server) bookWalkIn(ctx context.Context, x *exchange) (reply, error) {
 	req.Service = o.service("service")
 	req.Start, _ = o.instant("start", optional, time.Minute)
 	req.Length = o.integer("length", optional, allocator.MinSlotMinutes, allocator.MaxSlotMinutes, 0)
-	req.Person = decodePerson(o.child("person", optional), optional)
+	req.Person = decodePerson(o.child("person", optional), optional, x.today())
 	if err := d.fail(); err != nil {
 		return reply{}, err
 	}
@@ -208,7 +213,9 @@ func (s *Server) bookWalkIn(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: fasthttp.StatusCreated, body: s.viewBooking(&b, seesPerson)}, nil
+	view := s.viewBooking(&b, seesPerson)
+	view.ManageToken = b.ManageToken // for the person, who has no other way to it
+	return reply{status: fasthttp.StatusCreated, body: view}, nil
 }
 
 func (s *Server) listDayBookings(ctx context.Context, x *exchange) (reply, error) {

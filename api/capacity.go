@@ -216,13 +216,17 @@ func (u *upload) decode(l line) change {
 	return c
 }
 
-// lineRevision reads ifMatch: a revision as a number, or as text as the ETag has it.
+// lineRevision reads ifMatch: a revision as a number, or as text, with or without the quotes that the ETag has.
 func lineRevision(o object) *int64 {
 	v := o.field("ifMatch", optional)
 	if v == nil {
 		return nil
 	}
-	n, err := strconv.ParseUint(v.text, 10, 62)
+	text := v.text
+	if v.kind == kindString && len(text) >= 2 && text[0] == '"' && text[len(text)-1] == '"' {
+		text = text[1 : len(text)-1]
+	}
+	n, err := strconv.ParseUint(text, 10, 62)
 	if err != nil || v.kind != kindNumber && v.kind != kindString {
 		o.d.fault(o.pointer("ifMatch"), "must be a revision")
 		return nil

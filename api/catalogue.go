@@ -103,11 +103,12 @@ func createdOr200(created bool) int {
 func (x *exchange) decodeSite() (allocator.Site, error) {
 	id := allocator.SiteID(x.param("siteId"))
 	x.query()
-	if !id.Valid() {
-		x.input().fault("/path/siteId", "must be 1 to 64 letters, digits, '-', '_' or '.'")
+	if !id.Valid() || onlyDots(id) {
+		x.input().fault("/path/siteId", "must be 1 to 64 letters, digits, '-', '_' or '.', and not . or ..")
 	}
 	d, o := x.document(required)
-	o.only("name", "type", "address", "location", "timeZone", "odsCode", "region", "icb", "phone", "accessibilities",
+	o.same("siteId", string(id))
+	o.only("siteId", "name", "type", "address", "location", "timeZone", "odsCode", "region", "icb", "phone", "accessibilities",
 		"informationForCitizens", "status")
 	address, location := o.child("address", optional), o.child("location", optional)
 	address.only("lines", "postcode")
@@ -126,7 +127,7 @@ func (x *exchange) decodeSite() (allocator.Site, error) {
 		site.Lat, site.Lon = location.number("lat", required, -90, 90), location.number("lon", required, -180, 180)
 	}
 	if site.TimeZone == "" {
-		site.TimeZone = "Europe/London"
+		site.TimeZone = defaultZone
 	} else if _, err := time.LoadLocation(site.TimeZone); err != nil || site.TimeZone == "Local" {
 		d.fault("/timeZone", "is not the name of an IANA time zone")
 	}
@@ -186,7 +187,8 @@ func (x *exchange) decodeService() (allocator.Service, error) {
 		x.input().fault("/path/service", "must be 1 to 40 letters, digits, or one of : _ + . -")
 	}
 	d, o := x.document(required)
-	o.only("name", "programme", "dose", "onePerPerson", "bookingOpens", "firstDate", "lastDate", "minLeadHours", "windowDays", "eligibility")
+	o.same("service", string(code))
+	o.only("service", "name", "programme", "dose", "onePerPerson", "bookingOpens", "firstDate", "lastDate", "minLeadHours", "windowDays", "eligibility")
 	v := allocator.DefaultService(code)
 	if name := o.text("name", optional, allocator.MaxNameBytes); name != "" {
 		v.Name = name

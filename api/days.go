@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 
 	"muster/allocator"
 )
@@ -94,12 +95,15 @@ func (s *Server) putDay(ctx context.Context, x *exchange) (reply, error) {
 		return reply{}, err
 	}
 	d, o := x.document(required)
-	o.only("sessions")
+	o.only("siteId", "date", "revision", "sessions")
+	o.same("siteId", string(req.Site))
+	o.same("date", req.Date.String())
+	o.typed("revision", optional, kindNumber) // If-Match is the condition
 	req.Day.Sessions = decodeSessions(o)
 	if err := d.fail(); err != nil {
 		return reply{}, err
 	}
-	return s.publish(ctx, req)
+	return s.publish(ctx, req, x.ifMatch())
 }
 
 func (s *Server) closeDay(ctx context.Context, x *exchange) (reply, error) {
@@ -110,10 +114,13 @@ func (s *Server) closeDay(ctx context.Context, x *exchange) (reply, error) {
 	if err := x.input().fail(); err != nil {
 		return reply{}, err
 	}
-	return s.publish(ctx, req)
+	return s.publish(ctx, req, x.ifMatch())
 }
 
-func (s *Server) publish(ctx context.Context, req allocator.PublishRequest) (reply, error) {
+func (s *Server) publish(ctx context.Context, req allocator.PublishRequest, c condition) (reply, error) {
+	if err := s.settle(ctx, &req, c); err != nil {
+		return reply{}, err
+	}
 	done, err := s.engine.PublishDay(ctx, req)
 	if err != nil {
 		return reply{}, err
@@ -125,6 +132,29 @@ func (s *Server) publish(ctx context.Context, req allocator.PublishRequest) (rep
 	return answer, nil
 }
 
+// settle makes a revision of a condition. One revision is for the engine to compare; anything else needs the current one.
+func (s *Server) settle(ctx context.Context, req *allocator.PublishRequest, c condition) error {
+	switch {
+	case !c.given:
+		return nil
+	case !c.any && len(c.revisions) == 1:
+		req.IfMatch = &c.revisions[0]
+		return nil
+	}
+	day, err := s.engine.Day(ctx, req.Site, req.Date)
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.any && day.Revision > 0: // and whatever it is by then
+		return nil
+	case slices.Contains(c.revisions, day.Revision):
+		req.IfMatch = &day.Revision
+		return nil
+	}
+	return allocator.Refuse(allocator.CodeRevisionMismatch, "the day has revision %d", day.Revision)
+}
+
 // publishRequest reads all of a change but its body; faults of query and headers stay in the exchange's decoder.
 func (x *exchange) publishRequest() (allocator.PublishRequest, error) {
 	site, date, err := x.siteDate()
@@ -133,7 +163,7 @@ func (x *exchange) publishRequest() (allocator.PublishRequest, error) {
 	}
 	q := x.query("dryRun", "bookings")
 	return allocator.PublishRequest{
-		Caller: x.grant.caller(), Site: site, Date: date, IfMatch: x.ifMatch(), DryRun: q.boolean("dryRun"),
+		Caller: x.grant.caller(), Site: site, Date: date, DryRun: q.boolean("dryRun"),
 		Cancel: q.choice("bookings", "keep", "cancel") == "cancel", Day: allocator.Day{Site: site, Date: date},
 	}, nil
 }

@@ -141,6 +141,13 @@ func (d *decoder) line(at, s string, need bool, maxBytes int) string {
 	return ""
 }
 
+// same takes a field of a document as GET shows it, which must say what the path says.
+func (o object) same(name, want string) {
+	if s, ok := o.raw(name, optional); ok && s != want {
+		o.d.fault(o.pointer(name), "must be the same as in the path")
+	}
+}
+
 // paragraphs reads text that may have line breaks.
 func (o object) paragraphs(name string, maxBytes int) string {
 	s, ok := o.raw(name, optional)
@@ -268,6 +275,26 @@ func (d *decoder) date(at, text string) (allocator.Date, bool) {
 	return date, true
 }
 
+// born reads a date of birth of somebody who may be alive.
+func (o object) born(name string, need bool, today allocator.Date) (allocator.Date, bool) {
+	date, ok := o.date(name, need)
+	if ok {
+		o.d.alive(o.pointer(name), date, today)
+	}
+	return date, ok
+}
+
+func (d *decoder) alive(at string, born, today allocator.Date) {
+	switch {
+	case born < firstBirth:
+		d.fault(at, "lies before %s", firstBirth)
+	case born > today:
+		d.fault(at, "lies in the future")
+	}
+}
+
+var firstBirth, _ = allocator.ParseDate("1880-01-01")
+
 func (o object) timeOfDay(name string) allocator.TimeOfDay {
 	s, ok := o.raw(name, required)
 	if !ok {
@@ -316,7 +343,7 @@ func (o object) service(name string) allocator.ServiceCode {
 
 func (o object) site(name string) allocator.SiteID {
 	s, ok := o.raw(name, required)
-	if ok && !allocator.SiteID(s).Valid() {
+	if id := allocator.SiteID(s); ok && (!id.Valid() || onlyDots(id)) {
 		o.d.fault(o.pointer(name), "is not a site id")
 		return ""
 	}

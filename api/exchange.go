@@ -24,9 +24,11 @@ type exchange struct {
 	started time.Time
 	grant   grant
 	body    []byte
+	cutOff  bool     // the announced body is too large and was not waited for
 	decoder *decoder // of path, query and headers
 	code    allocator.Code
 	leave   func() // gives the gate's place back
+	unlook  func() // gives a look-up by date of birth back; nil where there was none
 }
 
 // param is a path parameter, percent-decoded. What does not decode is as good as unknown: "".
@@ -55,14 +57,29 @@ func (x *exchange) header(name string) (text string, ok bool) {
 // itoa keeps strconv out of the handlers.
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// siteID reads the path's site. No site has an id of another form, so such a one is unknown.
+// siteID reads the path's site. No site has an id of another form, so such a one is unknown; dots alone are a relative
+// path, and a mistake of the client's.
 func (x *exchange) siteID() (allocator.SiteID, error) {
 	id := allocator.SiteID(x.param("siteId"))
+	if onlyDots(id) {
+		x.input().fault("/path/siteId", "must not be . or ..")
+		return "", x.input().fail()
+	}
 	if !id.Valid() {
 		return "", allocator.Refuse(allocator.CodeSiteUnknown, "no site has this id")
 	}
 	return id, nil
 }
+
+// onlyDots finds the ids that no client library leaves in a path.
+func onlyDots(id allocator.SiteID) bool { return id == "." || id == ".." }
+
+// today is the date in the time zone that sites have unless they say otherwise.
+func (x *exchange) today() allocator.Date {
+	return allocator.DateOf(x.server.options.Now().In(x.server.zones.find(defaultZone)))
+}
+
+const defaultZone = "Europe/London"
 
 func (x *exchange) siteDate() (allocator.SiteID, allocator.Date, error) {
 	site, err := x.siteID()
@@ -139,25 +156,30 @@ func (x *exchange) address() netip.Prefix {
 // newRequestID makes an id that nobody else makes.
 func newRequestID() string { return rand.Text() }
 
-// requestID takes the client's own id where it is short and plain. Ids of digits only are not taken: somebody's number
-// must not reach the logs this way.
+// requestID takes the client's own id where it is short and plain. What could be an NHS number, ten digits however they
+// are separated, is not taken: it must not reach the logs this way.
 func requestID(given string) string {
-	if len(given) < 8 || len(given) > 64 {
+	if len(given) < 1 || len(given) > maxRequestID {
 		return newRequestID()
 	}
-	letters := false
+	letters, digits := 0, 0
 	for _, c := range []byte(given) {
-		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
-		letters = letters || letter
-		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' && c != '.' {
+		switch {
+		case c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z':
+			letters++
+		case c >= '0' && c <= '9':
+			digits++
+		case strings.IndexByte("._:/+=@-", c) < 0:
 			return newRequestID()
 		}
 	}
-	if !letters {
+	if letters == 0 && digits == 10 {
 		return newRequestID()
 	}
 	return given
 }
+
+const maxRequestID = 128
 
 // attrs describes the exchange for a log line, without anything personal.
 func (x *exchange) attrs(more ...string) []slog.Attr {

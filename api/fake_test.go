@@ -35,6 +35,7 @@ type fake struct {
 	site        func(context.Context, allocator.SiteID) (allocator.Site, error)
 	events      func(context.Context, string, int) ([]allocator.Event, string, error)
 	missing     []string
+	unpublished bool // every day
 	batches     []int
 	lastSite    allocator.Site
 	lastService allocator.Service
@@ -168,6 +169,9 @@ func (f *fake) Services(context.Context) ([]allocator.Service, error) {
 }
 
 func (f *fake) Day(_ context.Context, site allocator.SiteID, date allocator.Date) (allocator.Day, error) {
+	if f.unpublished {
+		return allocator.Day{Site: site, Date: date}, nil
+	}
 	return allocator.Day{Site: site, Date: date, Revision: 7, Sessions: []allocator.Session{{
 		ID: "a", From: 540, Until: 1440, SlotLength: 10, Capacity: 2, Services: []allocator.ServiceCode{"RSV:Adult"},
 		Breaks: []allocator.Break{{From: 600, Until: 610}}, Invited: true,

@@ -49,7 +49,7 @@ var conversation = []struct {
 	{"putDay", "PUT", "/v1/sites/FA512/days/2027-06-01?dryRun=true", `{"sessions":[]}`, 200, `"impact":{"supported":3,"newlyUnsupported":[],"newlySupported":[],"heldAffected":0}`},
 	{"closeDay", "DELETE", "/v1/sites/FA512/days/2027-06-01?bookings=cancel", "", 200, `"revision":7`},
 	{"listDayBookings", "GET", "/v1/sites/FA512/days/2027-06-01/bookings", "", 200, `"contact":{"email":"alex@example.org"}`},
-	{"bookWalkIn", "POST", "/v1/sites/FA512/walkins", `{"service":"RSV:Adult"}`, 201, `"status":"arrived"`},
+	{"bookWalkIn", "POST", "/v1/sites/FA512/walkins", `{"service":"RSV:Adult","person":{"givenName":"Alex"}}`, 201, `"manageToken":"TOKEN0TOKEN0TOKEN0TOKEN000","status":"arrived"`},
 	{"uploadCapacity", "POST", "/v1/capacity", "", 200, ""},
 	{"listEvents", "GET", "/v1/events", "", 200, `"reference":"` + someKey.Reference() + `"`},
 	{"getDocument", "GET", "/openapi.json", "", 200, `"openapi"`},
@@ -140,7 +140,7 @@ func TestEngineRefusals(t *testing.T) {
 	for _, code := range allocator.Codes {
 		refusal = &allocator.Error{
 			Code: code, Detail: "detail", RetryAfter: 1500 * time.Millisecond, Faults: []allocator.Fault{{Pointer: "/a", Detail: "b"}},
-			Alternatives: []allocator.Alternative{{Site: "B", SiteName: "Other", DistanceMetres: 5, Start: allocator.MinuteOf(slotStart), Length: 10, Free: 2, TimeZone: "Europe/London"}},
+			Alternatives: []allocator.Alternative{{Site: "B", SiteName: "Other", DistanceMetres: 5, Start: allocator.MinuteOf(slotStart), Length: 10, Free: 2, TimeZone: "Europe/London", Service: "RSV:Adult"}},
 		}
 		a := w.call("GET", "/v1/bookings/"+someKey.Reference(), "", "Authorization", "Manage TOKEN")
 		wantCode := code
@@ -149,7 +149,7 @@ func TestEngineRefusals(t *testing.T) {
 		}
 		p := a.refused(meanings[wantCode].status, wantCode)
 		if code == allocator.CodeSlotFull {
-			if len(p.Alternatives) != 1 || p.Alternatives[0].Start != "2027-06-01T09:10:00+01:00" || p.Errors[0].Pointer != "/a" || p.Detail != "detail" {
+			if len(p.Alternatives) != 1 || p.Alternatives[0].Start != "2027-06-01T09:10:00+01:00" || p.Alternatives[0].Service != "RSV:Adult" || p.Errors[0].Pointer != "/a" || p.Detail != "detail" {
 				t.Errorf("%s", a.body)
 			}
 		}

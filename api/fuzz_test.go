@@ -94,7 +94,7 @@ func FuzzBodies(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d, o := decodeBody(data)
 		decodeClaim(o)
-		decodePerson(o, required)
+		decodePerson(o, required, 20_000)
 		decodeSessions(o)
 		o.only("siteId")
 		o.paragraphs("name", 10)

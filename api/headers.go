@@ -1,6 +1,9 @@
 package api
 
 import (
+	"bytes"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,23 +56,39 @@ func (x *exchange) idempotencyKey() string {
 	return key
 }
 
-// ifMatch reads the revision that must be current; nil where none is asked for.
-func (x *exchange) ifMatch() *int64 {
-	text, once := x.header("If-Match")
-	if text == "" && once {
-		return nil
+// condition is what If-Match asks for: any published revision, or one of several.
+type condition struct {
+	given     bool
+	any       bool
+	revisions []int64
+}
+
+// ifMatch reads the header, however often it is given.
+func (x *exchange) ifMatch() condition {
+	all := x.http.Request.Header.PeekAll("If-Match")
+	if len(all) == 0 {
+		return condition{}
 	}
-	bare := strings.Trim(text, " \t")
-	if len(bare) >= 2 && bare[0] == '"' && bare[len(bare)-1] == '"' {
-		bare = bare[1 : len(bare)-1]
+	return parseCondition(string(bytes.Join(all, []byte(","))))
+}
+
+// entityTags splits a list (RFC 9110, section 8.8.3); a tag may also go without its quotes.
+var entityTags = regexp.MustCompile(`(?:W/)?"[^"]*"|[^,\s]+`)
+
+// parseCondition reads a list of entity tags. Weak tags never match (RFC 9110, section 13.1.1), nor does what is not a
+// revision as ETag gives it; a condition without revisions is one that cannot be met.
+func parseCondition(header string) condition {
+	c := condition{given: true, any: strings.Trim(header, " \t") == "*"}
+	for _, tag := range entityTags.FindAllString(header, -1) {
+		if len(tag) >= 2 && tag[0] == '"' && tag[len(tag)-1] == '"' {
+			tag = tag[1 : len(tag)-1]
+		}
+		n, err := strconv.ParseInt(tag, 10, 64)
+		if err == nil && n >= 0 && strconv.FormatInt(n, 10) == tag && !slices.Contains(c.revisions, n) {
+			c.revisions = append(c.revisions, n)
+		}
 	}
-	revision, err := strconv.ParseUint(bare, 10, 62)
-	if err != nil || !once {
-		x.input().fault("/header/If-Match", "must be one revision in quotes, as ETag gives it")
-		return nil
-	}
-	n := int64(revision)
-	return &n
+	return c
 }
 
 func etag(revision int64) string { return `"` + strconv.FormatInt(revision, 10) + `"` }

@@ -146,7 +146,7 @@ func (x *exchange) decodeConfirm(token string) (allocator.ConfirmRequest, error)
 	d, o := x.document(required)
 	o.only("people", "replaces")
 	for _, p := range o.objects("people", required, allocator.MaxClaimsPerHold) {
-		req.People = append(req.People, decodePerson(p, required))
+		req.People = append(req.People, decodePerson(p, required, x.today()))
 	}
 	if len(req.People) == 0 && o.has("people") && len(d.faults) == 0 {
 		d.fault("/people", "must have 1 to %d items", allocator.MaxClaimsPerHold)
@@ -163,7 +163,7 @@ func (x *exchange) decodeConfirm(token string) (allocator.ConfirmRequest, error)
 }
 
 // decodePerson reads a person. A booking names its person in full; a walk-in as far as is known.
-func decodePerson(o object, need bool) allocator.Person {
+func decodePerson(o object, need bool, today allocator.Date) allocator.Person {
 	o.only("nhsNumber", "givenName", "familyName", "dateOfBirth", "contact")
 	contact := o.child("contact", optional)
 	contact.only("email", "phone", "landline")
@@ -175,11 +175,6 @@ func decodePerson(o object, need bool) allocator.Person {
 	if at := strings.LastIndexByte(p.Email, '@'); p.Email != "" && (at < 1 || at == len(p.Email)-1) {
 		o.d.fault(contact.pointer("email"), "is not an e-mail address")
 	}
-	p.DateOfBirth, p.HasBirth = o.date("dateOfBirth", need)
-	if p.HasBirth && p.DateOfBirth < firstBirth {
-		o.d.fault(o.pointer("dateOfBirth"), "lies before %s", firstBirth)
-	}
+	p.DateOfBirth, p.HasBirth = o.born("dateOfBirth", need, today)
 	return p
 }
-
-var firstBirth, _ = allocator.ParseDate("1870-01-01")

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,7 @@ var badBodies = []struct{ at, body, pointers string }{
 	{atHold, holdWith("siteId", "null"), "[/siteId]"},
 	{atHold, holdWith("siteId", `"a b"`), "[/siteId]"},
 	{atHold, holdWith("siteId", ""), "[/siteId]"},
+	{atHold, holdWith("siteId", `".."`), "[/siteId]"},
 	{atHold, holdWith("service", `"ß"`), "[/service]"},
 	{atHold, holdWith("length", `"10"`), "[/length]"},
 	{atHold, holdWith("length", "10.5"), "[/length]"},
@@ -95,10 +97,16 @@ var badBodies = []struct{ at, body, pointers string }{
 	{atConfirm, confirmWith(strings.Replace(goodPerson, `"A"`, `"\u0000"`, 1)), "[/people/0/givenName]"},
 	{atConfirm, confirmWith(strings.Replace(goodPerson, `"A"`, `"`+strings.Repeat("x", 201)+`"`, 1)), "[/people/0/givenName]"},
 	{atConfirm, confirmWith(strings.Replace(goodPerson, "1950-02-01", "01/02/1950", 1)), "[/people/0/dateOfBirth]"},
-	{atConfirm, confirmWith(strings.Replace(goodPerson, "1950-02-01", "1850-02-01", 1)), "[/people/0/dateOfBirth]"},
+	{atConfirm, confirmWith(strings.Replace(goodPerson, "1950-02-01", "1879-12-31", 1)), "[/people/0/dateOfBirth]"},
+	{atConfirm, confirmWith(strings.Replace(goodPerson, "1950-02-01", "2999-02-01", 1)), "[/people/0/dateOfBirth]"},
+	{"POST /v1/sites/A/walkins", `{"service":"S","person":{"dateOfBirth":"2999-02-01"}}`, "[/person/dateOfBirth]"},
 	{atConfirm, confirmWith(strings.Replace(goodPerson, `"A"`, `"A","contact":{"email":"x","fax":"1"}`, 1)), "[/people/0/contact/fax /people/0/contact/email]"},
 	{atConfirm, `{"people":[` + goodPerson + `],"replaces":{}}`, "[/replaces/reference]"},
 	{atDay, `{}`, "[/sessions]"},
+	{atDay, `{"siteId":"B","date":"2027-06-02","revision":"7","sessions":[]}`, "[/siteId /date /revision]"},
+	{atSite, `{"name":"A","siteId":"B"}`, "[/siteId]"},
+	{atSite, `{"name":"A","siteId":7}`, "[/siteId]"},
+	{atService, `{"service":"FLU"}`, "[/service]"},
 	{atDay, sessionWith(`,"status":"paused"`), "[/sessions/0/status]"},
 	{atDay, sessionWith(`,"breaks":[{"from":"9:00","until":"25:00"}]`), "[/sessions/0/breaks/0/from /sessions/0/breaks/0/until]"},
 	{atDay, strings.Replace(sessionWith(""), `"capacity":2`, `"capacity":1e9`, 1), "[/sessions/0/capacity]"},
@@ -155,16 +163,20 @@ var badQueries = []struct{ method, path, body, header, value, pointers string }{
 	{"GET", "/v1/sites?service=S&postcode=LS1&from=2027-06-02&to=2027-06-01", "", "", "", "[/query/to]"},
 	{"GET", "/v1/sites?service=S&postcode=%FF", "", "", "", "[/query/postcode]"},
 	{"GET", "/v1/sites?service=S&postcode=LS1&includeFull=yes", "", "", "", "[/query/includeFull]"},
-	{"GET", "/v1/sites/A/availability?service=a%20b", "", "", "", "[/query/service]"},
+	{"GET", "/v1/sites/A/availability?service=a%2Cb", "", "", "", "[/query/service]"},
 	{"GET", "/v1/sites/A/days/2027-02-30", "", "", "", "[/path/date]"},
 	{"GET", "/v1/sites/A/days/tomorrow", "", "", "", "[/path/date]"},
 	{"PUT", "/v1/sites/A%20B", `{"name":"A"}`, "", "", "[/path/siteId]"},
+	{"PUT", "/v1/sites/..", `{"name":"A"}`, "", "", "[/path/siteId]"},
+	{"PUT", "/v1/sites/%2E", `{"name":"A"}`, "", "", "[/path/siteId]"},
+	{"GET", "/v1/sites/.", "", "", "", "[/path/siteId]"},
+	{"GET", "/v1/sites/../availability?service=S", "", "", "", "[/path/siteId]"},
+	{"PUT", "/v1/sites/./days/2027-06-01", `{"sessions":[]}`, "", "", "[/path/siteId]"},
+	{"GET", "/v1/bookings/" + someKey.Reference() + "?dateOfBirth=2999-01-01", "", "Authorization", "", "[/query/dateOfBirth]"},
+	{"GET", "/v1/bookings/" + someKey.Reference() + "?dateOfBirth=1879-12-31", "", "Authorization", "", "[/query/dateOfBirth]"},
 	{"PUT", "/v1/services/%C3%9F", `{}`, "", "", "[/path/service]"},
 	{"DELETE", "/v1/sites/A/days/2027-06-01?bookings=drop", "", "", "", "[/query/bookings]"},
 	{"DELETE", "/v1/sites/A/days/2027-06-01?dryRun=1", "", "", "", "[/query/dryRun]"},
-	{"DELETE", "/v1/sites/A/days/2027-06-01", "", "If-Match", "*", "[/header/If-Match]"},
-	{"DELETE", "/v1/sites/A/days/2027-06-01", "", "If-Match", `W/"7"`, "[/header/If-Match]"},
-	{"PUT", "/v1/sites/A/days/2027-06-01", `{"sessions":[]}`, "If-Match", `"-1"`, "[/header/If-Match]"},
 	{"POST", "/v1/holds", goodHold, "Idempotency-Key", `"open`, "[/header/Idempotency-Key]"},
 	{"POST", "/v1/holds", goodHold, "Idempotency-Key", strings.Repeat("k", 256), "[/header/Idempotency-Key]"},
 	{"POST", "/v1/holds", goodHold, "Idempotency-Key", "two words", "[/header/Idempotency-Key]"},
@@ -211,6 +223,68 @@ func TestUnknownThings(t *testing.T) {
 	w.call("GET", "/v1/bookings/nothing", "", "Authorization", "Manage x").refused(404, allocator.CodeBookingUnknown)
 	if h := w.call("HEAD", "/v1/sites/FA512", "").wants(200); len(h.body) > 0 {
 		t.Error("HEAD has a body")
+	}
+}
+
+func TestOptions(t *testing.T) {
+	w := serve(t, Options{}, &fake{})
+	for path, allow := range map[string]string{
+		"/v1/sites": "GET, HEAD, OPTIONS", "/v1/sites/A": "GET, HEAD, OPTIONS, PUT", "/v1/capacity": "OPTIONS, POST",
+		"/v1/sites/A/days/2027-06-01": "DELETE, GET, HEAD, OPTIONS, PUT",
+	} {
+		a := w.call("OPTIONS", path, "", "X-Request-Id", "options-1").wants(204)
+		if a.header.Get("Allow") != allow || len(a.body) > 0 || a.header.Get("X-Request-Id") != "options-1" || a.header.Get("X-Content-Type-Options") == "" {
+			t.Errorf("%s: %v %q", path, a.header, a.body)
+		}
+	}
+	a := w.call("OPTIONS", "/v1/nothing", "")
+	a.refused(404, CodeNotFound)
+	if a.header.Get("Allow") != "" {
+		t.Errorf("%v", a.header)
+	}
+}
+
+// TestAnnouncedTooLarge: a body that is announced too large is refused before any of it is sent, also in place of
+// 100 Continue, and what comes after it is never taken for a request.
+func TestAnnouncedTooLarge(t *testing.T) {
+	for _, r := range routes() {
+		if most := mostAt(r.path); r.body != noBody && r.body != most {
+			t.Errorf("%s takes %d bytes, and mostAt says %d", r.operation, r.body, most)
+		}
+	}
+	w := serve(t, Options{Dev: true, ReadTimeout: time.Hour}, &fake{})
+	const bearer = "Authorization: Bearer dev\r\n"
+	for _, c := range []struct {
+		head   string
+		status int
+		code   allocator.Code
+	}{
+		{"POST /v1/holds HTTP/1.1\r\nContent-Length: 65537\r\n", 413, allocator.CodeInvalid},
+		{"POST /v1/holds HTTP/1.1\r\nContent-Length: 9000000000\r\n", 413, allocator.CodeInvalid},
+		{"POST /v1/holds HTTP/1.1\r\nContent-Length: 2000000\r\nExpect: 100-continue\r\n", 413, allocator.CodeInvalid},
+		{"PUT /v1/sites/A/days/2027-06-01?dryRun=true HTTP/1.1\r\nContent-Length: 1048577\r\n" + bearer, 413, allocator.CodeInvalid},
+		{"PUT /v1/sites/A/days/2027-06-01 HTTP/1.1\r\nContent-Length: 1048577\r\n", 401, allocator.CodeUnauthorised},
+		{"POST /v1/nothing HTTP/1.1\r\nContent-Length: 1048577\r\n", 404, CodeNotFound},
+	} {
+		conn := w.dial()
+		conn.send(c.head + "Host: a\r\n\r\n")
+		a := conn.response()
+		a.refused(c.status, c.code)
+		if a.header.Get("Connection") != "close" || a.header.Get("X-Request-Id") == "" {
+			t.Errorf("%s: %v", c.head, a.header)
+		}
+		conn.send("GET /v1/services HTTP/1.1\r\nHost: a\r\n\r\n")
+		conn.Close()
+	}
+	conn := w.dial()
+	defer conn.Close()
+	conn.send("GET /v1/services HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n")
+	conn.response().wants(200) // does not look at bodies
+	if families, err := w.metrics.Gather(); err != nil || strings.Count(fmt.Sprint(families), `"listServices"`) == 0 {
+		t.Error(err)
+	}
+	if strings.Count(w.logs.String(), `"operation":"listServices"`) > 1 {
+		t.Error("part of a body was taken for a request")
 	}
 }
 
@@ -277,8 +351,10 @@ func TestBrokenTransport(t *testing.T) {
 func TestRequestIDs(t *testing.T) {
 	w := serve(t, Options{}, &fake{})
 	for given, mirrored := range map[string]bool{
-		"abcdefgh": true, "a-b_c.d-1234": true, "short": false, "9000000009": false, "has space inside": false,
-		strings.Repeat("a", 65): false, "": false,
+		"abcdefgh": true, "a-b_c.d-1234": true, "short": true, "test-1": true, "abc": true, "a": true, "7": true, "12345678": true,
+		"123456789": true, "12345678901": true, "trace:a/b+c=d@e": true, "9000000009a": true, strings.Repeat("a", 128): true,
+		"9000000009": false, "900-000-0009": false, "900.000.0009": false, "9:0/0+0=0@0_0-0.0..9": false, "has space inside": false,
+		"a\"b": false, "a,b": false, "é": false, strings.Repeat("a", 129): false, "": false,
 	} {
 		got := w.call("GET", "/v1/services", "", "X-Request-Id", given).header.Get("X-Request-Id")
 		if (got == given) != mirrored || got == "" {

@@ -90,9 +90,10 @@ func (p params) dates() (from, to allocator.Date) {
 	return from, to
 }
 
+// service reads a code. A + that was not encoded arrives as a space, which no code has.
 func (p params) service(need bool) allocator.ServiceCode {
 	text, ok := p.values["service"]
-	code := allocator.ServiceCode(text)
+	code := allocator.ServiceCode(strings.ReplaceAll(text, " ", "+"))
 	switch {
 	case !ok && need:
 		p.d.fault(p.at("service"), "is required")

@@ -94,12 +94,13 @@ type faultView struct {
 }
 
 type alternativeView struct {
-	SiteID         allocator.SiteID `json:"siteId"`
-	Name           string           `json:"name"`
-	DistanceMetres int              `json:"distanceMetres"`
-	Start          string           `json:"start"`
-	Length         int16            `json:"length"`
-	Free           int              `json:"free"`
+	SiteID         allocator.SiteID      `json:"siteId"`
+	Name           string                `json:"name"`
+	Service        allocator.ServiceCode `json:"service,omitempty"`
+	DistanceMetres int                   `json:"distanceMetres"`
+	Start          string                `json:"start"`
+	Length         int16                 `json:"length"`
+	Free           int                   `json:"free"`
 }
 
 // problemOf makes the document for an error. Of an internal error it tells nothing.
@@ -122,7 +123,7 @@ func (s *Server) problemOf(err error) problem {
 	}
 	for _, a := range e.Alternatives {
 		p.Alternatives = append(p.Alternatives, alternativeView{
-			SiteID: a.Site, Name: a.SiteName, DistanceMetres: a.DistanceMetres, Start: s.zones.instant(a.Start.Time(), a.TimeZone),
+			SiteID: a.Site, Name: a.SiteName, Service: a.Service, DistanceMetres: a.DistanceMetres, Start: s.zones.instant(a.Start.Time(), a.TimeZone),
 			Length: a.Length, Free: a.Free,
 		})
 	}

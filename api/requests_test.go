@@ -64,3 +64,105 @@ func TestDecodedRequests(t *testing.T) {
 		t.Errorf("%v %s", a.header, a.body)
 	}
 }
+
+// TestDocumentsRoundTrip: what GET shows, PUT takes.
+func TestDocumentsRoundTrip(t *testing.T) {
+	engine := &fake{}
+	w := serve(t, Options{Dev: true}, engine)
+	day := w.staff("GET", "/v1/sites/A/days/2027-06-01", "").wants(200)
+	w.staff("PUT", "/v1/sites/A/days/2027-06-01", string(day.body)).wants(200)
+	if p := engine.lastPublish; p.IfMatch != nil || len(p.Day.Sessions) != 1 || p.Day.Sessions[0].Until != 1440 {
+		t.Errorf("%+v", p)
+	}
+	site := w.call("GET", "/v1/sites/A", "").wants(200)
+	if again := w.staff("PUT", "/v1/sites/A", string(site.body)).wants(201); !bytes.Equal(again.body, site.body) {
+		t.Errorf("%s became %s", site.body, again.body)
+	}
+	var listed struct{ Services []json.RawMessage }
+	w.call("GET", "/v1/services", "").wants(200).json(&listed)
+	again := w.staff("PUT", "/v1/services/RSV:Adult", string(listed.Services[0])).wants(200)
+	if !bytes.Equal(again.body, listed.Services[0]) {
+		t.Errorf("%s became %s", listed.Services[0], again.body)
+	}
+}
+
+// TestConditions: the fake's day has revision 7, and its engine compares nothing.
+func TestConditions(t *testing.T) {
+	engine := &fake{}
+	w := serve(t, Options{Dev: true}, engine)
+	none := int64(-1)
+	for _, c := range []struct {
+		headers []string
+		status  int
+		want    int64 // what the engine is to compare
+	}{
+		{nil, 200, none}, {[]string{`"7"`}, 200, 7}, {[]string{"7"}, 200, 7}, {[]string{`"6"`}, 200, 6}, {[]string{`"0"`}, 200, 0},
+		{[]string{"*"}, 200, none}, {[]string{" * "}, 200, none},
+		{[]string{`"6", "7"`}, 200, 7}, {[]string{`"6"`, `"7"`}, 200, 7}, {[]string{`W/"7", "a,b", "6" ,"7"`}, 200, 7},
+		{[]string{`"5", "6"`}, 412, 0}, {[]string{`W/"7"`}, 412, 0}, {[]string{`w/"7"`}, 412, 0}, {[]string{`"abc"`}, 412, 0},
+		{[]string{`"-1"`}, 412, 0}, {[]string{`"007"`}, 412, 0}, {[]string{`"7`}, 412, 0}, {[]string{`"*"`}, 412, 0}, {[]string{`"8,7"`}, 412, 0},
+		{[]string{`"99999999999999999999"`}, 412, 0}, {[]string{""}, 412, 0}, {[]string{","}, 412, 0},
+	} {
+		for _, method := range []string{"PUT", "DELETE"} {
+			engine.lastPublish = allocator.PublishRequest{Site: "none"}
+			body := map[string]string{"PUT": `{"sessions":[]}`}[method]
+			var headers []string
+			for _, h := range c.headers {
+				headers = append(headers, "If-Match", h)
+			}
+			a := w.staff(method, "/v1/sites/A/days/2027-06-01", body, headers...)
+			if c.status == 412 {
+				a.refused(412, allocator.CodeRevisionMismatch)
+				if engine.lastPublish.Site != "none" {
+					t.Errorf("%q reached the engine", c.headers)
+				}
+				continue
+			}
+			a.wants(200)
+			got := none
+			if p := engine.lastPublish.IfMatch; p != nil {
+				got = *p
+			}
+			if got != c.want || engine.lastPublish.Site != "A" {
+				t.Errorf("%q asks for %d, want %d", c.headers, got, c.want)
+			}
+		}
+	}
+	engine.unpublished = true
+	w.staff("DELETE", "/v1/sites/A/days/2027-06-01", "", "If-Match", "*").refused(412, allocator.CodeRevisionMismatch)
+	w.staff("DELETE", "/v1/sites/A/days/2027-06-01", "", "If-Match", `"7", "0"`).wants(200)
+	w.staff("PUT", "/v1/sites/A/days/2027-06-01", `{}`, "If-Match", "*").refused(400, allocator.CodeInvalid) // before the condition
+}
+
+func TestLineConditions(t *testing.T) {
+	for text, ok := range map[string]bool{
+		`7`: true, `"7"`: true, `"\"7\""`: true, `"\"7"`: false, `"W/\"7\""`: false, `"*"`: false, `-7`: false, `7.0`: false, `""`: false, `null`: false,
+	} {
+		req, err := DecodeCapacity([]byte(`{"siteId":"A","date":"2027-06-01","ifMatch":` + text + `,"sessions":[]}`))
+		if (err == nil) != ok || ok && (req.IfMatch == nil || *req.IfMatch != 7) {
+			t.Errorf("%s: %v %v", text, req.IfMatch, err)
+		}
+	}
+}
+
+// TestServicesWithPlus: a + in a query arrives as a space unless it was encoded.
+func TestServicesWithPlus(t *testing.T) {
+	engine := &fake{}
+	w := serve(t, Options{}, engine)
+	for _, service := range []string{"FLU:65+", "FLU:65%2B", "FLU:65%20"} {
+		w.call("GET", "/v1/sites?postcode=LS1+4AP&service="+service, "").wants(200)
+		if s := engine.lastSearch; s.Service != "FLU:65+" || s.Postcode != "LS1 4AP" {
+			t.Errorf("%s: %+v", service, s)
+		}
+		w.call("GET", "/v1/sites/A/availability?service="+service, "").wants(200)
+	}
+}
+
+// TestBirthday: today, by the clock of the country, is the last possible date of birth.
+func TestBirthday(t *testing.T) {
+	now := time.Date(2027, 6, 1, 23, 30, 0, 0, time.UTC) // half past midnight in London
+	w := serve(t, Options{Now: func() time.Time { return now }}, &fake{})
+	for born, status := range map[string]int{"1879-12-31": 400, "1880-01-01": 201, "2027-06-02": 201, "2027-06-03": 400} {
+		w.call("POST", "/v1/holds/h1.x/confirm", confirmWith(strings.Replace(goodPerson, "1950-02-01", born, 1))).wants(status)
+	}
+}

@@ -16,6 +16,8 @@ const (
 
 type handler func(s *Server, ctx context.Context, x *exchange) (reply, error)
 
+const uploadPath = "/v1/capacity"
+
 // route is one row of the contract. Scopes: any one of them suffices; none: open to the public.
 type route struct {
 	operation string
@@ -61,7 +63,7 @@ func routes() []route {
 		{"closeDay", del, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite}, classStaff, noBody, (*Server).closeDay},
 		{"listDayBookings", get, "/v1/sites/{siteId}/days/{date}/bookings", []string{ScopeBookingsRead}, classStaff, noBody, (*Server).listDayBookings},
 		{"bookWalkIn", post, "/v1/sites/{siteId}/walkins", []string{ScopeBookingsWrite}, classStaff, smallBody, (*Server).bookWalkIn},
-		{"uploadCapacity", post, "/v1/capacity", []string{ScopeCapacityWrite}, classBulk, streamBody, (*Server).uploadCapacity},
+		{"uploadCapacity", post, uploadPath, []string{ScopeCapacityWrite}, classBulk, streamBody, (*Server).uploadCapacity},
 
 		{"listEvents", get, "/v1/events", []string{ScopeEventsRead}, classFeed, noBody, (*Server).listEvents},
 		{"getDocument", get, "/openapi.json", public, classFree, noBody, (*Server).getDocument},

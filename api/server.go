@@ -28,6 +28,7 @@ type Server struct {
 	byAddress   *limiter
 	byReference *limiter
 	http        *fasthttp.Server
+	lingering   chan struct{}
 	drain       chan struct{} // closed when the server begins to shut down
 	drainOnce   sync.Once
 }
@@ -48,7 +49,7 @@ func New(o Options, engine Engine) (*Server, error) {
 		return nil, fmt.Errorf("api metrics: %w", err)
 	}
 	s := &Server{
-		options: o, engine: engine, log: o.Logger, verifier: v, metrics: m, gates: map[class]*gate{}, drain: make(chan struct{}),
+		options: o, engine: engine, log: o.Logger, verifier: v, metrics: m, gates: map[class]*gate{}, drain: make(chan struct{}), lingering: make(chan struct{}, maxLingering),
 		byAddress: newLimiter(o.LookupsPerAddress), byReference: newLimiter(o.LookupsPerReference),
 	}
 	for c, g := range o.Admission.gates() {
@@ -59,7 +60,7 @@ func New(o Options, engine Engine) (*Server, error) {
 		Concurrency: o.MaxConnections, ReadBufferSize: o.MaxHeaderBytes, MaxRequestBodySize: dayBody,
 		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, IdleTimeout: o.IdleTimeout,
 		// Bodies are always streamed to the handlers, which refuse those that are too large before they are read.
-		StreamRequestBody: true, DisablePreParseMultipartForm: true,
+		StreamRequestBody: true, HeaderReceived: headReceived, DisablePreParseMultipartForm: true,
 		NoDefaultServerHeader: true, NoDefaultContentType: true, SecureErrorLogMessage: true, CloseOnShutdown: true,
 	}
 	if o.Dev {
@@ -95,7 +96,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 // router knows all routes, and answers the others with problems. HEAD is answered like GET, without the body.
 func (s *Server) router() fasthttp.RequestHandler {
 	r := router.New()
-	r.RedirectTrailingSlash, r.RedirectFixedPath, r.HandleOPTIONS = false, false, false
+	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
 	for _, row := range routes() {
 		h := func(ctx *fasthttp.RequestCtx) { s.serve(ctx, &row) }
 		r.Handle(row.method, row.path, h)
@@ -103,6 +104,10 @@ func (s *Server) router() fasthttp.RequestHandler {
 			r.HEAD(row.path, h)
 		}
 	}
+	options := route{operation: "options", path: "-", handle: func(*Server, context.Context, *exchange) (reply, error) {
+		return reply{status: fasthttp.StatusNoContent}, nil
+	}}
+	r.HandleOPTIONS, r.GlobalOPTIONS = true, func(ctx *fasthttp.RequestCtx) { s.serve(ctx, &options) }
 	refuse := func(code allocator.Code, detail string) fasthttp.RequestHandler {
 		row := route{operation: "unknown", path: "-", handle: func(*Server, context.Context, *exchange) (reply, error) {
 			return reply{}, allocator.Refuse(code, "%s", detail)
@@ -119,6 +124,7 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, row *route) {
 	x := &exchange{server: s, http: ctx, route: row, started: time.Now()}
 	given, _ := x.header("X-Request-Id")
 	x.id = requestID(given)
+	x.cutOff = len(ctx.Request.Header.Peek(announcedTooLarge)) > 0
 	s.secure(x)
 	streaming := false
 	defer func() {
@@ -131,13 +137,14 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, row *route) {
 	}()
 	answer, err := s.run(x)
 	if err != nil {
-		x.discard()
 		s.writeProblem(x, late(err, row.method != get))
+		x.linger(true)
 		return
 	}
 	streaming = answer.stream
 	if !streaming {
 		x.write(answer)
+		x.linger(false)
 	}
 }
 
