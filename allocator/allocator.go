@@ -54,8 +54,9 @@ type Allocator struct {
 	dirty     dirtySites
 	running   sync.Map // request keys of multi-site holds under way
 
-	ledgerSeen atomic.Int64 // instant of the last answer, in ns by the clock
-	loaded     atomic.Bool  // the directory has been read once
+	ledgerSeen atomic.Int64    // instant of the last answer, in ns by the clock
+	loaded     atomic.Bool     // the directory has been read once
+	lifetime   context.Context // of what this server does by itself: ends at Stop
 	cancel     context.CancelFunc
 	background sync.WaitGroup
 }
@@ -97,7 +98,7 @@ func New(c Config) (*Allocator, error) {
 	a := &Allocator{
 		inventory: c.Inventory, ledger: c.Ledger, secret: NewSecret(c.Secret), postcodes: c.Postcodes,
 		limits: c.Limits.WithDefaults(), clock: c.Clock, log: c.Log, observer: c.Observer, createServices: c.CreateServices,
-		directory: newDirectory(c.Nearest),
+		directory: newDirectory(c.Nearest), lifetime: context.Background(),
 	}
 	a.epochs = newEpochKeeper(c.Inventory, c.Ledger, c.Log, c.Observer.Count)
 	a.combine()
@@ -158,10 +159,12 @@ func (a *Allocator) Start(ctx context.Context) error {
 		a.frees[shard].start()
 	}
 	a.records.start()
-	running, cancel := context.WithCancel(context.Background())
+	running, cancel := context.WithCancel(a.lifetime)
 	a.cancel = cancel
+	a.lifetime = running
 	for shard := range a.inventory.Shards() {
 		a.background.Go(func() { a.resolve(running, shard) })
+		a.background.Go(func() { a.catchUpSites(running, shard) })
 		a.background.Go(func() { a.follow(running, shard) })
 	}
 	a.background.Go(func() { a.probe(running) })
@@ -197,7 +200,7 @@ func (a *Allocator) Stop(ctx context.Context) error {
 }
 
 // Ready names what is missing before traffic makes sense; nothing, when ready.
-func (a *Allocator) Ready(ctx context.Context) []string {
+func (a *Allocator) Ready(context.Context) []string {
 	var missing []string
 	if !a.loaded.Load() {
 		missing = append(missing, "catalogue not read yet")
@@ -205,17 +208,14 @@ func (a *Allocator) Ready(ctx context.Context) []string {
 	if a.ledgerQuiet() {
 		missing = append(missing, "ledger does not answer")
 	}
-	reachable := 0
-	for shard := range a.inventory.Shards() {
-		if _, err := a.epochs.current(ctx, shard); err == nil {
-			reachable++
-		}
-	}
-	if reachable == 0 {
+	if a.clock.Now().Sub(a.directory.newest()) > unheard {
 		missing = append(missing, "no shard of the inventory can be reached")
 	}
 	return missing
 }
+
+// unheard is after which time without an answer of any shard a server is not ready.
+const unheard = 3 * time.Second
 
 // Shard is the shard of a site: it follows from the site's id alone.
 func (a *Allocator) Shard(site SiteID) int { return ShardOf(site, a.inventory.Shards()) }

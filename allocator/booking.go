@@ -62,10 +62,16 @@ func (b *Booking) EndedReason() Code {
 	return CodeBookingEnded
 }
 
+// Answers says whether a row is what a claim asks for: the same key, person, slot and service.
+func (b *Booking) Answers(claim *Booking) bool {
+	return b.Key == claim.Key && b.Person == claim.Person && b.Slot == claim.Slot && b.Service == claim.Service
+}
+
 // Alternative is a slot offered in place of a lost one.
 type Alternative struct {
 	Site           SiteID
 	SiteName       string
+	Service        ServiceCode
 	DistanceMetres int
 	Start          Minute
 	Length         int16

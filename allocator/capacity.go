@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // PutSite creates or replaces a site's details; created tells which. Without a location the postcode places it.
@@ -133,11 +134,12 @@ func (a *Allocator) Day(ctx context.Context, site SiteID, date Date) (Day, error
 
 // PublishDay changes the capacity of a site's day, or tells what the change would do (step 10).
 func (a *Allocator) PublishDay(ctx context.Context, r PublishRequest) (PublishReply, error) {
-	replies, errs := a.PublishMany(ctx, []PublishRequest{r})
+	requests := []PublishRequest{r}
+	replies, errs := a.PublishMany(ctx, requests)
 	if errs[0] != nil {
 		return replies[0], errs[0]
 	}
-	replies[0].HeldAffected = a.heldAffected(ctx, &r)
+	replies[0].HeldAffected = a.heldAffected(ctx, &requests[0])
 	return replies[0], nil
 }
 
@@ -158,6 +160,8 @@ func (a *Allocator) PublishMany(ctx context.Context, requests []PublishRequest) 
 	if len(changes) == 0 {
 		return replies, errs
 	}
+	ctx, cancel := context.WithTimeout(ctx, a.limits.ConfirmDeadline+time.Duration(len(changes))*100*time.Millisecond)
+	defer cancel()
 	unknown := false
 	results, err := untilDefinite(ctx, a, func(ctx context.Context) ([]PublishResult, error) {
 		results, err := a.ledger.Publish(ctx, changes)
@@ -174,7 +178,12 @@ func (a *Allocator) PublishMany(ctx context.Context, requests []PublishRequest) 
 			errs[i] = err
 			continue
 		}
-		replies[i], errs[i] = a.published(ctx, &requests[i], &changes[n], &results[n])
+		if unknown {
+			// An attempt may have committed before: what it cancelled is free, and its revision applies, as reconciliation finds.
+			a.dirty.add(requests[i].Site)
+			a.recallCancelled(ctx, &requests[i], &results[n])
+		}
+		replies[i], errs[i] = a.published(ctx, &requests[i], &results[n])
 	}
 	return replies, errs
 }
@@ -182,6 +191,23 @@ func (a *Allocator) PublishMany(ctx context.Context, requests []PublishRequest) 
 // ownWork says whether a conditional change met itself: an attempt whose outcome was unknown had committed.
 func ownWork(change *DayChange, result *PublishResult) bool {
 	return result.Outcome == PublishMismatch && result.Revision == *change.IfMatch+1 && sameSessions(result.Previous.Sessions, change.Day.Sessions)
+}
+
+// recallCancelled finds what an attempt cancelled whose answer was lost: repeating it found nothing left to cancel.
+func (a *Allocator) recallCancelled(ctx context.Context, r *PublishRequest, result *PublishResult) {
+	if !r.Cancel || result.Outcome != Published || len(result.Cancelled) > 0 {
+		return
+	}
+	_, rows, err := a.ledger.DayBookings(ctx, r.Site, r.Date)
+	if err != nil {
+		return // reconciliation frees the places all the same
+	}
+	for i := range rows {
+		if rows[i].Status == StatusCancelled && rows[i].Reason == "site" {
+			result.Cancelled = append(result.Cancelled, rows[i])
+		}
+	}
+	inOrder(result.Cancelled)
 }
 
 // change checks a request and makes the ledger's change of it.
@@ -205,7 +231,7 @@ func (a *Allocator) change(ctx context.Context, r *PublishRequest) (DayChange, e
 }
 
 // published takes over a change that the ledger decided.
-func (a *Allocator) published(ctx context.Context, r *PublishRequest, change *DayChange, result *PublishResult) (PublishReply, error) {
+func (a *Allocator) published(ctx context.Context, r *PublishRequest, result *PublishResult) (PublishReply, error) {
 	reply := PublishReply{
 		Revision: result.Revision, Added: result.Added, Removed: result.Removed, Supported: result.Supported,
 		NewlyUnsupported: references(result.NewlyUnsupported), NewlySupported: references(result.NewlySupported), Cancelled: references(result.Cancelled),
@@ -228,6 +254,7 @@ func (a *Allocator) published(ctx context.Context, r *PublishRequest, change *Da
 		}
 		return reply, e
 	}
+	r.Day = result.Current
 	if r.DryRun {
 		return reply, nil
 	}
@@ -240,9 +267,8 @@ func (a *Allocator) published(ctx context.Context, r *PublishRequest, change *Da
 		}
 	}
 	entry := a.directory.site(r.Site)
-	day := change.Day
-	if day.Revision = result.Revision; day.Revision > 0 {
-		entry.putDay(day)
+	if result.Current.Revision > 0 {
+		entry.putDay(result.Current)
 	}
 	if result.Revision != result.Previous.Revision {
 		if err := a.applyDay(ctx, r.Site, r.Date, result.Revision); err != nil {

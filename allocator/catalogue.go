@@ -101,6 +101,23 @@ type Session struct {
 	Breaks     []Break
 	Stopped    bool
 	Invited    bool
+	Kept       []KeptPlaces // of a stopped session: what it had when it was stopped. Set by DecidePublish, never by publishers
+}
+
+// KeptPlaces is how many places of one slot a stopped session keeps.
+type KeptPlaces struct {
+	Start  Minute `json:"start"`
+	Places int    `json:"places"`
+}
+
+// keeps is how many places of one of its slots a stopped session keeps; an open one has no need to.
+func (s Session) keeps(start Minute) int {
+	for _, k := range s.Kept {
+		if k.Start == start {
+			return min(k.Places, s.Capacity)
+		}
+	}
+	return 0
 }
 
 func (s Session) access() Access {
@@ -151,6 +168,7 @@ type Pool struct {
 	Services []ServiceCode // sorted, no repeats
 	Capacity int
 	Access   Access
+	Kept     int // of a stopped pool: places that new claims may count on, by moving older ones there
 }
 
 // Offers says whether the pool's places may be used by the service.
@@ -198,7 +216,7 @@ func (d Day) Slots(zone *time.Location) []Slot {
 				index[id] = i
 				slots = append(slots, Slot{ID: id})
 			}
-			slots[i].add(Pool{Services: services, Capacity: s.Capacity, Access: s.access()})
+			slots[i].add(Pool{Services: services, Capacity: s.Capacity, Access: s.access(), Kept: s.keeps(start)})
 		})
 	}
 	slices.SortFunc(slots, func(a, b Slot) int { return a.ID.Compare(b.ID) })
@@ -213,7 +231,7 @@ func (d Day) Slots(zone *time.Location) []Slot {
 // intern gives equal lists of pools one slice: a day has few kinds of slots, and what is worked out of one serves all.
 func intern(distinct *[][]Pool, pools []Pool) []Pool {
 	for _, known := range *distinct {
-		if slices.EqualFunc(known, pools, func(a, b Pool) bool { return comparePools(a, b) == 0 && a.Capacity == b.Capacity }) {
+		if slices.EqualFunc(known, pools, func(a, b Pool) bool { return comparePools(a, b) == 0 && a.Capacity == b.Capacity && a.Kept == b.Kept }) {
 			return known
 		}
 	}
@@ -235,6 +253,7 @@ func (s *Slot) add(p Pool) {
 	for i := range s.Pools {
 		if s.Pools[i].Access == p.Access && slices.Equal(s.Pools[i].Services, p.Services) {
 			s.Pools[i].Capacity += p.Capacity
+			s.Pools[i].Kept += p.Kept
 			return
 		}
 	}

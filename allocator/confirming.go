@@ -161,7 +161,7 @@ func (c *confirmation) run(ctx context.Context) ([]BookingView, error) {
 			c.release(result.Reason)
 			return nil, c.refusal(result.Reason, -1)
 		case RecordForeign:
-			return nil, Refuse(CodeIdempotencyMismatch, "the hold was confirmed for another person")
+			return nil, errForeign
 		case RecordPerson:
 			return c.refuse(ctx, CodeAlreadyBooked, result.Claim)
 		case RecordReplace:
@@ -247,9 +247,9 @@ func (c *confirmation) refuse(ctx context.Context, code Code, claim int) ([]Book
 	}
 	switch result.Outcome {
 	case RecordedEver:
-		for i := range result.Rows {
-			if !slices.ContainsFunc(c.rows, func(b Booking) bool { return b.Key == result.Rows[i].Key && b.Person == result.Rows[i].Person }) {
-				return nil, Refuse(CodeIdempotencyMismatch, "the hold was confirmed for another person")
+		for i := range c.rows {
+			if !slices.ContainsFunc(result.Rows, func(b Booking) bool { return b.Answers(&c.rows[i]) }) {
+				return nil, errForeign
 			}
 		}
 		return c.succeed(ctx, result)
@@ -334,6 +334,9 @@ func (c *confirmation) succeed(ctx context.Context, result RecordResult) ([]Book
 	}
 	return views, nil
 }
+
+// errForeign is the refusal of a confirm whose keys were used for something else.
+var errForeign = Refuse(CodeIdempotencyMismatch, "the hold, or its Idempotency-Key, was confirmed for another person or appointment")
 
 func (c Caller) actor() string {
 	if c.Actor == "" {

@@ -22,7 +22,7 @@ type directory struct {
 	points   *pointIndex // rebuilt when sites come or move
 	nearest  Nearest
 	fed      map[int]time.Time    // per shard: when its changes were last read
-	asked    map[string]time.Time // when the ledger was last asked about something unknown
+	asked    map[string]*question // what the ledger was asked about lately
 }
 
 // pointIndex finds sites by distance.
@@ -66,7 +66,7 @@ type boundsKey struct {
 func newDirectory(nearest Nearest) *directory {
 	return &directory{
 		sites: make(map[SiteID]*siteEntry), services: make(map[ServiceCode]Service), zones: make(map[string]*time.Location),
-		nearest: nearest, fed: make(map[int]time.Time), asked: make(map[string]time.Time),
+		nearest: nearest, fed: make(map[int]time.Time), asked: make(map[string]*question),
 	}
 }
 

@@ -20,11 +20,11 @@
 //
 // # The life of a place
 //
-//	            hold                pin              record, settle
-//	  free ───────────────► held ─────────► pinned ─────────────────► booked
-//	   ▲                     │                │                         │
-//	   │ release, expiry     │                │ void, by the ledger     │ cancel, move
-//	   └─────────────────────┴────────────────┴─────────────────────────┘
+//	          hold                pin              record, settle
+//	free ───────────────► held ─────────► pinned ─────────────────► booked
+//	 ▲                     │                │                         │
+//	 │ release, expiry     │                │ void, by the ledger     │ cancel, move
+//	 └─────────────────────┴────────────────┴─────────────────────────┘
 //
 // # Where to read
 //

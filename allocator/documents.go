@@ -16,6 +16,7 @@ type sessionDocument struct {
 	Breaks     []breakDocument `json:"breaks,omitempty"`
 	Stopped    bool            `json:"stopped,omitempty"`
 	Invited    bool            `json:"invited,omitempty"`
+	Kept       []KeptPlaces    `json:"kept,omitempty"`
 }
 
 type breakDocument struct {
@@ -29,7 +30,7 @@ func EncodeSessions(sessions []Session) []byte {
 	for i, s := range sessions {
 		docs[i] = sessionDocument{
 			ID: s.ID, From: s.From.String(), Until: s.Until.String(), SlotLength: s.SlotLength, Capacity: s.Capacity,
-			Services: s.Services, Stopped: s.Stopped, Invited: s.Invited,
+			Services: s.Services, Stopped: s.Stopped, Invited: s.Invited, Kept: s.Kept,
 		}
 		for _, b := range s.Breaks {
 			docs[i].Breaks = append(docs[i].Breaks, breakDocument{b.From.String(), b.Until.String()})
@@ -56,7 +57,7 @@ func DecodeSessions(data []byte) ([]Session, error) {
 	sessions := make([]Session, len(docs))
 	for i, d := range docs {
 		s := Session{
-			ID: d.ID, SlotLength: d.SlotLength, Capacity: d.Capacity, Services: d.Services, Stopped: d.Stopped, Invited: d.Invited,
+			ID: d.ID, SlotLength: d.SlotLength, Capacity: d.Capacity, Services: d.Services, Stopped: d.Stopped, Invited: d.Invited, Kept: d.Kept,
 		}
 		var err error
 		if s.From, s.Until, err = timesOfDay(d.From, d.Until); err != nil {

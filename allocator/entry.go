@@ -1,6 +1,8 @@
 package allocator
 
 import (
+	"context"
+	"fmt"
 	"time"
 )
 
@@ -61,19 +63,37 @@ func (e *siteEntry) replaceUsage(view *SiteInventory) {
 	}
 }
 
-// mayAsk lets the ledger be asked about something unknown once a second, so that nonsense costs it nothing.
-func (d *directory) mayAsk(what string, now time.Time) bool {
+// question is something unknown that the ledger is asked about.
+type question struct {
+	done  chan struct{}
+	asked time.Time
+	err   error
+}
+
+// ask lets the ledger be asked about something unknown: once at a time, whoever else wants to know waits for the answer,
+// and not again within a second, so that nonsense costs the ledger nothing.
+func (d *directory) ask(ctx context.Context, what string, now time.Time, ask func() error) error {
 	const most = 10_000
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if last, ok := d.asked[what]; ok && now.Sub(last) < time.Second {
-		return false
+	q := d.asked[what]
+	if q == nil || now.Sub(q.asked) >= time.Second {
+		if len(d.asked) >= most {
+			clear(d.asked)
+		}
+		q = &question{done: make(chan struct{}), asked: now}
+		d.asked[what] = q
+		d.mu.Unlock()
+		q.err = ask()
+		close(q.done)
+		return q.err
 	}
-	if len(d.asked) >= most {
-		clear(d.asked)
+	d.mu.Unlock()
+	select {
+	case <-q.done:
+		return q.err
+	case <-ctx.Done():
+		return fmt.Errorf("asking the ledger: %w (%w)", ErrUnavailable, ctx.Err())
 	}
-	d.asked[what] = now
-	return true
 }
 
 // setFed notes up to when a shard's changes are known.
@@ -81,6 +101,18 @@ func (d *directory) setFed(shard int, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fed[shard] = at
+}
+
+// newest is when any shard's changes were last read.
+func (d *directory) newest() (at time.Time) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	for _, fed := range d.fed {
+		if fed.After(at) {
+			at = fed
+		}
+	}
+	return at
 }
 
 // asOf is the instant up to which the changes of every shard are known, or of one shard where it is ≥ 0.

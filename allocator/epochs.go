@@ -132,6 +132,19 @@ func (k *epochKeeper) open(ctx context.Context, shard int) (int64, error) {
 	return 0, fmt.Errorf("the epoch of shard %d keeps changing: %w", shard, ErrUnavailable)
 }
 
+// compare forgets epochs that the ledger has replaced without the shard knowing: whoever opened one died before it could
+// tell. Without this every confirm would be checked, and raise its site's generation, until the shard's next loss.
+func (k *epochKeeper) compare(current map[int]ShardEpoch) {
+	for shard := range k.shards {
+		s := &k.shards[shard]
+		s.mu.Lock()
+		if present, ok := current[shard]; ok && s.epoch != 0 && present.Epoch > s.epoch {
+			s.epoch = 0
+		}
+		s.mu.Unlock()
+	}
+}
+
 // onShard calls an inventory at the shard's epoch, and again at a new one where the shard answers that the epoch is not
 // its own: then nothing was done.
 func onShard[T any](ctx context.Context, k *epochKeeper, shard int, call func(epoch int64) (T, error)) (T, error) {

@@ -25,7 +25,7 @@ func (a *Allocator) Hold(ctx context.Context, r HoldRequest) (Hold, error) {
 	if n := len(r.Claims); n < 1 || n > MaxClaimsPerHold {
 		return Hold{}, &Error{Code: CodeInvalid, Detail: "a hold has 1 to 10 claims", Faults: []Fault{{"/claims", fmt.Sprintf("has %d", n)}}}
 	}
-	if r.IdempotencyKey == "" {
+	if r.keyed = r.IdempotencyKey != ""; !r.keyed {
 		r.IdempotencyKey = rand.Text()
 	}
 	return a.holdLegs(ctx, &r)
@@ -106,6 +106,9 @@ func (a *Allocator) holdLeg(ctx context.Context, r *HoldRequest, w *wish) (HoldR
 	shard := a.Shard(w.item.Site)
 	for range retries {
 		if err := a.resolveClaims(ctx, r, w); err != nil {
+			if earlier, ok := a.grantedBefore(ctx, r, w, shard); ok {
+				return earlier, nil
+			}
 			return HoldResult{}, err
 		}
 		result, err := a.holds[shard].submit(ctx, w.item)
@@ -138,6 +141,34 @@ func (a *Allocator) holdLeg(ctx context.Context, r *HoldRequest, w *wish) (HoldR
 		}
 	}
 	return HoldResult{}, asError(fmt.Errorf("site %s keeps changing: %w", w.item.Site, ErrUnavailable), false)
+}
+
+// grantedBefore finds what the same request was granted earlier, where it would be refused by now: a session was stopped, a
+// window has passed. The claims it sends fit nowhere, so that nothing new can be granted.
+func (a *Allocator) grantedBefore(ctx context.Context, r *HoldRequest, w *wish, shard int) (HoldResult, bool) {
+	if !r.keyed || w.entry == nil {
+		return HoldResult{}, false
+	}
+	item := w.item
+	item.Claims = nil
+	for _, c := range w.claims {
+		slot := SlotID{w.item.Site, MinuteOf(c.Start), int16(c.Length)}
+		if c.Length == 0 {
+			o, known, _ := w.entry.offer(slot.Start, 0, c.Service, AccessStopped)
+			if !known {
+				return HoldResult{}, false
+			}
+			slot = o.slot.ID
+		}
+		date := DateOf(slot.Start.Time().In(w.entry.zone()))
+		item.Claims = append(item.Claims, HoldClaim{Slot: slot, Date: date, Revision: -1, Service: c.Service})
+	}
+	result, err := a.holds[shard].submit(ctx, item)
+	if err != nil || result.Outcome != HoldGranted || !result.Repeated || len(result.Grant.Places) != len(w.claims) {
+		return HoldResult{}, false
+	}
+	w.item = item
+	return result, true
 }
 
 // checkRepeat refuses a repeat whose grant is known only by a mark: it ended, and what it held is forgotten.

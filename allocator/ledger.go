@@ -107,6 +107,7 @@ type PublishResult struct {
 	Outcome          PublishOutcome
 	Revision         int64 // now current
 	Previous         Day
+	Current          Day // as it is now, or would be
 	Added, Removed   int // places
 	Supported        int // live bookings with a seat
 	NewlyUnsupported []Booking
@@ -144,7 +145,7 @@ const (
 	RecordTaken                         // the place of claim Claim has another live owner: Taken
 	RecordUnseated                      // the claims do not seat in the day's document, first at claim Claim
 	RecordReplace                       // the booking to replace is not live
-	RecordForeign                       // the request's rows belong to another person
+	RecordForeign                       // rows under the request's keys are of another person, slot or service
 	Voided                              // now, by this call
 )
 

@@ -28,7 +28,7 @@ const (
 // Limits are the bounds that an operator may set. The zero value of a field means its default.
 type Limits struct {
 	HoldLength       time.Duration // advertised life of a hold; default 300 s
-	Grace            time.Duration // enforced beyond the advertised deadline: clock skew and a round trip; default 5 s
+	Grace            time.Duration // enforced beyond the advertised deadline: clock skew and a round trip; default 5 s, a quarter of a short hold
 	KeyLifetime      time.Duration // how long an Idempotency-Key is remembered, and an ended hold's reason; default 1 h
 	ConfirmDeadline  time.Duration // after which an unknown outcome is answered as such; default 8 s
 	HoldDeadline     time.Duration // default 3 s
@@ -59,7 +59,7 @@ func (l Limits) WithDefaults() Limits {
 		}
 	}
 	duration(&l.HoldLength, 300*time.Second)
-	duration(&l.Grace, 5*time.Second)
+	duration(&l.Grace, min(5*time.Second, l.HoldLength/4))
 	duration(&l.KeyLifetime, time.Hour)
 	duration(&l.ConfirmDeadline, 8*time.Second)
 	duration(&l.HoldDeadline, 3*time.Second)
@@ -88,7 +88,7 @@ func (l Limits) Validate() error {
 		}
 	}
 	check(l.HoldLength >= time.Second && l.HoldLength <= 24*time.Hour, "hold length %v is not within 1 s and 24 h", l.HoldLength)
-	check(l.Grace >= time.Second && l.Grace <= time.Minute, "grace %v is not within 1 s and 1 min", l.Grace)
+	check(l.Grace >= 100*time.Millisecond && l.Grace <= time.Minute, "grace %v is not within 0.1 s and 1 min", l.Grace)
 	check(l.KeyLifetime >= 2*(l.HoldLength+l.Grace)+l.ConfirmDeadline,
 		"key lifetime %v is shorter than an extended hold and its confirm", l.KeyLifetime)
 	check(l.ConfirmDeadline >= time.Second && l.HoldDeadline >= 100*time.Millisecond, "a deadline is too short to meet")

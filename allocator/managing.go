@@ -286,6 +286,17 @@ func (a *Allocator) walkedIn(ctx context.Context, r *WalkInRequest) (BookingView
 	if err != nil {
 		return BookingView{}, false, err
 	}
+	person, err := a.secret.unseal(key, rows[0].Sealed)
+	if err != nil {
+		return BookingView{}, false, err
+	}
+	asked := r.Person
+	if number, ok := ValidNHSNumber(asked.NHSNumber); ok {
+		asked.NHSNumber = number
+	}
+	if *person != asked || rows[0].Service != r.Service {
+		return BookingView{}, false, Refuse(CodeIdempotencyMismatch, "this Idempotency-Key was used for another walk-in")
+	}
 	v := a.view(&rows[0], entry)
 	v.ManageToken = a.secret.ManageToken(key)
 	return v, true, nil

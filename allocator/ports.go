@@ -162,8 +162,11 @@ type PinItem struct {
 
 // PinResult answers a PinItem. State GrantPinned and GrantBooked allow the record; GrantAbsent with InTime means lost.
 //
-// A request has one grant at a time. Where the same request was granted again after a loss, the newer grant stands for
-// the older one: it is pinned, and ID names it. Extend, Release, State, Settle and Free go by the exact id.
+// A request key has one grant at a time. Where it has another one than the asked, nothing is done: State is GrantAbsent, ID
+// and Other tell that grant. Who finds it to be of the same claims may pin it instead.
+//
+// Revisions are 0 where the grant is older than the site's last rebuild: it may have survived something that the inventory
+// does not know of, so the ledger must check its seating.
 type PinResult struct {
 	ID         HoldID
 	State      GrantState
@@ -174,7 +177,8 @@ type PinResult struct {
 	Epoch      int64
 	Generation int64
 	Places     []int32 // where it is pinned: the grant's own places as the inventory has them
-	Revisions  []int64 // of the days, claim by claim, under which these places were granted
+	Revisions  []int64 // of the days, claim by claim, under which these places were granted; 0: unproven
+	Other      []Placed
 }
 
 // ReseatItem asks for other places for claims of a grant, pinned at once.
@@ -200,8 +204,8 @@ type ReseatClaim struct {
 	TakenFor ServiceCode // the owner's service
 }
 
-// ReseatResult answers a ReseatItem. As for a pin, a newer grant of the same request stands for an absent one: then ID
-// names it, and it is pinned where it is, its places unchanged. Outcome is HoldGranted, HoldFull, HoldStale, HoldNotBuilt or HoldBuilding; where the
+// ReseatResult answers a ReseatItem. Revisions are as for a pin. Where the request key has another grant, or an absent one is
+// asked for in part, the outcome is HoldUnknown and State GrantAbsent, with ID naming the grant that is there. Outcome is HoldGranted, HoldFull, HoldStale, HoldNotBuilt or HoldBuilding; where the
 // grant has ended or lapsed it is HoldUnknown, and State and Reason tell.
 type ReseatResult struct {
 	ID         HoldID

@@ -57,6 +57,15 @@ func (w *world) Count(event string) {
 	n.(*counter).add()
 }
 
+// counted is how often an event was counted.
+func (w *world) counted(event string) int {
+	n, ok := w.events.Load(event)
+	if !ok {
+		return 0
+	}
+	return n.(*counter).get()
+}
+
 type counter struct {
 	mu sync.Mutex
 	n  int

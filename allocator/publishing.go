@@ -26,7 +26,7 @@ type PublishWrites struct {
 // DecidePublish decides a change of capacity and what it does to the live bookings. A document equal to the current one
 // changes nothing and keeps its revision, so that a repeated request is the same as one.
 func DecidePublish(st *PublishState, change *DayChange) (*PublishWrites, PublishResult) {
-	result := PublishResult{Revision: st.Current.Revision, Previous: st.Current}
+	result := PublishResult{Revision: st.Current.Revision, Previous: st.Current, Current: st.Current}
 	switch {
 	case !st.SiteKnown:
 		result.Outcome = PublishSiteUnknown
@@ -40,6 +40,7 @@ func DecidePublish(st *PublishState, change *DayChange) (*PublishWrites, Publish
 	}
 	next := change.Day
 	next.Revision = st.Current.Revision + 1
+	next.Sessions = keep(st, change)
 	unsupported := impact(st, change, &next, &result)
 	same := sameSessions(st.Current.Sessions, next.Sessions)
 	if change.Cancel {
@@ -50,11 +51,14 @@ func DecidePublish(st *PublishState, change *DayChange) (*PublishWrites, Publish
 			}
 		}
 	}
-	if change.DryRun || same && len(result.Cancelled) == 0 {
+	if same && len(result.Cancelled) == 0 {
+		return nil, result
+	}
+	result.Revision, result.Current = next.Revision, next
+	if change.DryRun {
 		return nil, result
 	}
 	w := &PublishWrites{Day: next, Update: result.Cancelled}
-	result.Revision = next.Revision
 	w.Events = append(w.Events, Event{
 		Type: EventCapacity, At: st.Now, Actor: change.Actor, Site: next.Site, Date: next.Date, Revision: next.Revision,
 	})
@@ -62,6 +66,67 @@ func DecidePublish(st *PublishState, change *DayChange) (*PublishWrites, Publish
 		w.Events = append(w.Events, EventOf(EventCancelled, &result.Cancelled[i], change.Actor, st.Now))
 	}
 	return w, result
+}
+
+// keep works out what each stopped session keeps: as many places of a slot as live bookings can sit in stopped sessions
+// now, and never more than it kept before. So stopping one of two sessions leaves the other all of its places, and nothing
+// booked later moves into the stopped one.
+func keep(st *PublishState, change *DayChange) []Session {
+	sessions := slices.Clone(change.Day.Sessions)
+	if !slices.ContainsFunc(sessions, func(s Session) bool { return s.Stopped }) {
+		return sessions
+	}
+	type seat struct {
+		session int
+		start   Minute
+	}
+	pools := make(map[SlotID][]Pool)
+	owners := make(map[SlotID][]seat)
+	for i := range sessions {
+		s := &sessions[i]
+		s.Kept = nil
+		if !s.Stopped {
+			continue
+		}
+		before := stoppedBefore(st.Current.Sessions, s)
+		s.grid(change.Day.Date, change.Zone, func(start Minute) {
+			id := SlotID{change.Day.Site, start, int16(s.SlotLength)}
+			capacity := s.Capacity
+			if before != nil {
+				capacity = min(capacity, before.keeps(start))
+			}
+			pools[id] = append(pools[id], Pool{Services: s.Services, Capacity: capacity})
+			owners[id] = append(owners[id], seat{i, start})
+		})
+	}
+	for id, rows := range bySlot(st.Live) {
+		t := newTable(pools[id], AccessStopped)
+		for i := range rows {
+			t.seat(rows[i].Service, 1)
+		}
+		for i, o := range owners[id] {
+			if n := pools[id][i].Capacity - t.room[i]; n > 0 {
+				sessions[o.session].Kept = append(sessions[o.session].Kept, KeptPlaces{o.start, n})
+			}
+		}
+	}
+	for i := range sessions {
+		slices.SortFunc(sessions[i].Kept, func(a, b KeptPlaces) int { return cmp.Compare(a.Start, b.Start) })
+	}
+	return sessions
+}
+
+// stoppedBefore finds a session among earlier ones, where it was stopped already: by its id, or else by its times and
+// services.
+func stoppedBefore(earlier []Session, s *Session) *Session {
+	for i := range earlier {
+		e := &earlier[i]
+		if e.Stopped && e.SlotLength == s.SlotLength && (s.ID != "" && e.ID == s.ID ||
+			s.ID == e.ID && e.From == s.From && e.Until == s.Until && slices.Equal(e.Services, s.Services)) {
+			return e
+		}
+	}
+	return nil
 }
 
 // impact compares who has a seat before and after, and lists who has none after.

@@ -3,8 +3,10 @@ package allocator
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
+	mathrand "math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -15,8 +17,11 @@ import (
 type builds struct {
 	mu      sync.Mutex
 	running map[SiteID]*build
-	foreign map[SiteID]time.Time // since when another server has been building
+	foreign map[SiteID]foreignBuild
 }
+
+// foreignBuild is another server's rebuild: since when it was seen under way, and when last.
+type foreignBuild struct{ since, seen time.Time }
 
 type build struct {
 	done chan struct{}
@@ -26,7 +31,7 @@ type build struct {
 const (
 	rebuildTimeout = 20 * time.Second
 	// builderPatience is how long another server's rebuild is waited for before it is taken over.
-	builderPatience = time.Second
+	builderPatience = 5 * time.Second
 	loadChunkSlots  = 256
 	loadChunkRows   = 1024
 	// keptBehind is how far back the inventory remembers slots.
@@ -40,7 +45,7 @@ func (a *Allocator) rebuild(ctx context.Context, site SiteID) error {
 	if b == nil {
 		b = &build{done: make(chan struct{})}
 		if a.builds.running == nil {
-			a.builds.running, a.builds.foreign = make(map[SiteID]*build), make(map[SiteID]time.Time)
+			a.builds.running = make(map[SiteID]*build)
 		}
 		a.builds.running[site] = b
 		go a.build(site, b)
@@ -67,11 +72,16 @@ func (a *Allocator) awaitBuild(ctx context.Context, site SiteID) error {
 	now := a.clock.Now()
 	a.builds.mu.Lock()
 	own := a.builds.running[site] != nil
-	since, known := a.builds.foreign[site]
-	if !own && !known && a.builds.foreign != nil {
-		a.builds.foreign[site] = now
+	if a.builds.foreign == nil {
+		a.builds.foreign = make(map[SiteID]foreignBuild)
 	}
-	impatient := own || a.builds.foreign == nil || known && now.Sub(since) > builderPatience
+	other, known := a.builds.foreign[site]
+	if !known || now.Sub(other.seen) > time.Second {
+		other.since = now // a new one: nobody waited for it a moment ago
+	}
+	other.seen = now
+	a.builds.foreign[site] = other
+	impatient := own || now.Sub(other.since) > builderPatience
 	a.builds.mu.Unlock()
 	if impatient {
 		return a.rebuild(ctx, site)
@@ -83,15 +93,22 @@ func (a *Allocator) awaitBuild(ctx context.Context, site SiteID) error {
 }
 
 func (a *Allocator) build(site SiteID, b *build) {
-	ctx, cancel := context.WithTimeout(context.Background(), rebuildTimeout)
+	ctx, cancel := context.WithTimeout(a.lifetime, rebuildTimeout)
 	defer cancel()
 	for try := range 4 {
 		var done bool
 		done, b.err = a.buildOnce(ctx, site)
+		if errors.Is(b.err, errEpochMoved) {
+			continue
+		}
 		if done || b.err != nil {
 			break
 		}
 		b.err = fmt.Errorf("the rebuild of site %s was taken over %d times: %w", site, try+1, ErrUnavailable)
+		if a.builtByAnother(ctx, site) {
+			b.err = nil
+			break
+		}
 	}
 	if b.err != nil {
 		a.observer.Count("rebuild_failed")
@@ -106,11 +123,35 @@ func (a *Allocator) build(site SiteID, b *build) {
 	close(b.done)
 }
 
+// errEpochMoved says that a rebuild's epoch ended before it did.
+var errEpochMoved = fmt.Errorf("the shard's epoch changed during a rebuild: %w", ErrUnavailable)
+
+// builtByAnother lets whoever took a rebuild over finish it, instead of taking it back at once: so servers cannot take one
+// site from each other without end.
+func (a *Allocator) builtByAnother(ctx context.Context, site SiteID) bool {
+	shard := a.Shard(site)
+	for began := a.clock.Now(); a.clock.Now().Sub(began) < builderPatience; {
+		if wait(ctx, time.Duration(100+mathrand.IntN(200))*time.Millisecond) != nil {
+			return false
+		}
+		view, err := onShard(ctx, a.epochs, shard, func(epoch int64) (SiteInventory, error) {
+			return a.inventory.ReadSite(ctx, shard, epoch, site)
+		})
+		if err == nil && view.Built {
+			a.trust(ctx, site)
+			return true
+		}
+	}
+	return false
+}
+
 // buildOnce is one attempt; false: another builder took over, or too much was set aside.
 func (a *Allocator) buildOnce(ctx context.Context, site SiteID) (bool, error) {
 	shard := a.Shard(site)
 	builder := rand.Text()
+	var began int64 // a rebuild belongs to one epoch: what an older one was told, a newer one may have lost
 	used, err := onShard(ctx, a.epochs, shard, func(epoch int64) ([]SlotID, error) {
+		began = epoch
 		return a.inventory.Begin(ctx, shard, epoch, site, builder)
 	})
 	if err != nil {
@@ -123,6 +164,9 @@ func (a *Allocator) buildOnce(ctx context.Context, site SiteID) (bool, error) {
 	ended := ledger.Ended
 	for _, chunk := range loadChunks(used, ledger.Live) {
 		ok, err := onShard(ctx, a.epochs, shard, func(epoch int64) (bool, error) {
+			if epoch != began {
+				return false, errEpochMoved
+			}
 			return a.inventory.Load(ctx, shard, epoch, site, builder, chunk, ended)
 		})
 		if err != nil || !ok {
@@ -131,6 +175,9 @@ func (a *Allocator) buildOnce(ctx context.Context, site SiteID) (bool, error) {
 		ended = nil
 	}
 	ok, err := onShard(ctx, a.epochs, shard, func(epoch int64) (bool, error) {
+		if epoch != began {
+			return false, errEpochMoved
+		}
 		return a.inventory.Finish(ctx, shard, epoch, site, builder, ledger.Site.Generation, ledger.Revisions)
 	})
 	if ok && err == nil {

@@ -39,12 +39,16 @@ func (d *dirtySites) take() (dirty, behind map[SiteID]bool) {
 	return dirty, behind
 }
 
-// takeBehind takes only the sites to rebuild.
-func (d *dirtySites) takeBehind() map[SiteID]bool {
+// takeBehind takes only sites to rebuild, those that are wanted.
+func (d *dirtySites) takeBehind(wanted func(SiteID) bool) (behind []SiteID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	behind := d.behind
-	d.behind = nil
+	for site := range d.behind {
+		if wanted(site) {
+			behind = append(behind, site)
+			delete(d.behind, site)
+		}
+	}
 	return behind
 }
 
@@ -64,6 +68,9 @@ func (a *Allocator) reconcile(ctx context.Context) {
 			}
 			return
 		}
+		if epochs, err := a.ledger.Epochs(ctx); err == nil {
+			a.epochs.compare(epochs)
+		}
 		dirty, behind := a.dirty.take()
 		var due []SiteID
 		for i, site := range a.directory.allSites() {
@@ -73,14 +80,35 @@ func (a *Allocator) reconcile(ctx context.Context) {
 			}
 		}
 		round++
-		inParallel(ctx, 4, due, func(site SiteID) {
-			if err := a.reconcileSite(ctx, site); err != nil && ctx.Err() == nil {
-				a.dirty.add(site)
-				a.observer.Count("reconcile_failed")
-				a.log.Info("site not reconciled", "site", site, "error", err)
+		a.perShard(due, func(sites []SiteID) {
+			for i, site := range sites {
+				if err := a.reconcileSite(ctx, site); err != nil && ctx.Err() == nil {
+					a.observer.Count("reconcile_failed")
+					a.log.Info("site not reconciled", "site", site, "error", err)
+					for _, later := range sites[i:] { // the shard does not answer: the next round tries again
+						a.dirty.add(later)
+					}
+					return
+				}
 			}
 		})
 	})
+}
+
+// perShard works on each shard's sites by itself, so that one that hangs holds up no other.
+func (a *Allocator) perShard(sites []SiteID, work func(sites []SiteID)) {
+	byShard := make([][]SiteID, a.inventory.Shards())
+	for _, site := range sites {
+		shard := a.Shard(site)
+		byShard[shard] = append(byShard[shard], site)
+	}
+	var wg sync.WaitGroup
+	for _, sites := range byShard {
+		if len(sites) > 0 {
+			wg.Go(func() { work(sites) })
+		}
+	}
+	wg.Wait()
 }
 
 // reconcileSite reads the inventory, then the ledger, and corrects place by place what is still as it was read. Reading

@@ -167,9 +167,11 @@ func (st *RecordState) decide(item *Recording, w *RecordWrites) RecordResult {
 	return result
 }
 
-// ownRows answers from rows that the request already has. All of its claims have one, or none has.
+// ownRows answers from rows that the request already has. All of its claims have one, or none has; where they are of other
+// people, slots or services, the key was used for another request before.
 func (st *RecordState) ownRows(claims []Booking) (RecordResult, bool) {
 	var rows []Booking
+	foreign := false
 	for i := range claims {
 		row, ok := st.Rows[claims[i].Key]
 		if !ok {
@@ -178,12 +180,17 @@ func (st *RecordState) ownRows(claims []Booking) (RecordResult, bool) {
 		if row.Status == StatusVoid {
 			return RecordResult{Outcome: RecordVoid, Reason: Code(row.Reason)}, true
 		}
-		if row.Person != claims[i].Person {
-			return RecordResult{Outcome: RecordForeign}, true
-		}
+		foreign = foreign || !row.Answers(&claims[i])
 		rows = append(rows, row)
 	}
-	return RecordResult{Outcome: RecordedEver, Rows: rows}, len(rows) > 0
+	switch {
+	case len(rows) == 0:
+		return RecordResult{}, false
+	case foreign || len(rows) != len(claims):
+		return RecordResult{Outcome: RecordForeign}, true
+	default:
+		return RecordResult{Outcome: RecordedEver, Rows: rows}, true
+	}
 }
 
 // conflict finds the first claim whose person or place is another live row's.

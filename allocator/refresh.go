@@ -111,20 +111,23 @@ func (a *Allocator) knownSite(ctx context.Context, id SiteID) (*siteEntry, error
 	if entry := a.directory.site(id); entry != nil {
 		return entry, nil
 	}
-	if !id.Valid() || !a.directory.mayAsk("site "+string(id), a.clock.Now()) {
+	if !id.Valid() {
 		return nil, Refuse(CodeSiteUnknown, "no such site")
 	}
-	site, ok, err := a.ledger.Site(ctx, id)
+	err := a.directory.ask(ctx, "site "+string(id), a.clock.Now(), func() error {
+		site, ok, err := a.ledger.Site(ctx, id)
+		if err != nil || !ok {
+			return err
+		}
+		return a.directory.putSites(site)
+	})
+	if entry := a.directory.site(id); entry != nil {
+		return entry, nil
+	}
 	if err != nil {
 		return nil, ledgerError(err)
 	}
-	if !ok {
-		return nil, Refuse(CodeSiteUnknown, "no such site")
-	}
-	if err := a.directory.putSites(site); err != nil {
-		return nil, err
-	}
-	return a.directory.site(id), nil
+	return nil, Refuse(CodeSiteUnknown, "no such site")
 }
 
 // knownService finds a service, asking the ledger for one that is not known here yet.
@@ -132,14 +135,19 @@ func (a *Allocator) knownService(ctx context.Context, code ServiceCode) (Service
 	if s, ok := a.directory.service(code); ok {
 		return s, nil
 	}
-	if code.Valid() && a.directory.mayAsk("service "+string(code), a.clock.Now()) {
-		services, err := a.ledger.Services(ctx)
-		if err != nil {
-			return Service{}, ledgerError(err)
-		}
-		a.directory.putServices(services...)
+	if code.Valid() {
+		err := a.directory.ask(ctx, "service "+string(code), a.clock.Now(), func() error {
+			services, err := a.ledger.Services(ctx)
+			if err == nil {
+				a.directory.putServices(services...)
+			}
+			return err
+		})
 		if s, ok := a.directory.service(code); ok {
 			return s, nil
+		}
+		if err != nil {
+			return Service{}, ledgerError(err)
 		}
 	}
 	return Service{}, Refuse(CodeServiceUnknown, "no such service")
@@ -149,10 +157,14 @@ func (a *Allocator) knownService(ctx context.Context, code ServiceCode) (Service
 // means that nothing is known of it.
 func (a *Allocator) catchUp(ctx context.Context, entry *siteEntry, date Date, inventory int64) error {
 	site := entry.id()
-	if inventory == 0 && entry.revision(date) == 0 && !a.directory.mayAsk(fmt.Sprint("day ", site, " ", date), a.clock.Now()) {
-		return nil
+	if inventory == 0 && entry.revision(date) == 0 {
+		return a.directory.ask(ctx, fmt.Sprint("day ", site, " ", date), a.clock.Now(), func() error { return a.readDay(ctx, entry, date, 0) })
 	}
-	day, err := a.ledger.Day(ctx, site, date)
+	return a.readDay(ctx, entry, date, inventory)
+}
+
+func (a *Allocator) readDay(ctx context.Context, entry *siteEntry, date Date, inventory int64) error {
+	day, err := a.ledger.Day(ctx, entry.id(), date)
 	if err != nil {
 		return err
 	}
@@ -160,7 +172,7 @@ func (a *Allocator) catchUp(ctx context.Context, entry *siteEntry, date Date, in
 		entry.putDay(day)
 	}
 	if day.Revision > inventory {
-		return a.applyDay(ctx, site, date, day.Revision)
+		return a.applyDay(ctx, entry.id(), date, day.Revision)
 	}
 	return nil
 }

@@ -65,6 +65,8 @@ func (a *Allocator) inspectLeg(ctx context.Context, l *leg) (string, error) {
 		return "pinned", nil
 	case len(rows) > 0 && rows[0].Reason == string(CodeHoldReleased):
 		return "released", nil
+	case len(rows) > 0 && rows[0].Reason != string(CodeHoldExpired):
+		return "lost", nil // refused: revoked, lost, or its person was booked already
 	case len(rows) > 0 || a.clock.Now().UnixMilli() >= l.DeadlineMs+l.GraceMs:
 		return "expired", nil
 	default:
@@ -121,6 +123,10 @@ func (a *Allocator) Release(ctx context.Context, token string) error {
 		switch {
 		case err != nil:
 			return asError(err, false)
+		case state == GrantAbsent && a.clock.Now().UnixMilli() < l.DeadlineMs+l.GraceMs:
+			if err := a.releaseLost(ctx, l); err != nil {
+				return err
+			}
 		case state == GrantBooked:
 			return Refuse(CodeHoldBooked, "the hold is a booking already: cancel that")
 		case state == GrantPinned:
@@ -174,4 +180,23 @@ func notExtendable(state GrantState) error {
 	default:
 		return Refuse(CodeHoldExpired, "the hold has expired")
 	}
+}
+
+// releaseLost makes the ledger remember the release of a hold that the inventory lost: its token would confirm otherwise.
+func (a *Allocator) releaseLost(ctx context.Context, l *leg) error {
+	pin := StuckPin{Site: l.Site, ID: l.ID}
+	for j, c := range l.Claims {
+		pin.Places = append(pin.Places, Placed{l.slot(j), c.Place, c.Service})
+	}
+	result, err := untilDefinite(ctx, a, func(ctx context.Context) (RecordResult, error) {
+		results, err := a.ledger.Void(ctx, []Voiding{a.voiding(&pin, CodeHoldReleased)})
+		if err != nil {
+			return RecordResult{}, err
+		}
+		return results[0], nil
+	})
+	if err == nil && result.Outcome == RecordedEver {
+		return Refuse(CodeHoldBooked, "the hold is a booking already: cancel that")
+	}
+	return err
 }

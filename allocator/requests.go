@@ -14,6 +14,7 @@ type HoldRequest struct {
 	Caller         Caller
 	IdempotencyKey string // "": the request is never taken for a repeat
 	Claims         []ClaimRequest
+	keyed          bool // the key is the client's
 }
 
 // ClaimRequest names one place that is wanted.

@@ -25,6 +25,11 @@ func (c *confirmation) pin(ctx context.Context, l *confirmLeg) (Code, error) {
 			return c.withoutInventory(ctx, l, err)
 		}
 		switch {
+		case len(r.Other) > 0 && !l.sameClaims(r.Other):
+			return "", Refuse(CodeIdempotencyMismatch, "the Idempotency-Key of this hold was used for another request since")
+		case len(r.Other) > 0:
+			item.ID = r.ID // the same request, granted again after a loss
+			continue
 		case r.State == GrantPinned || r.State == GrantBooked:
 			return "", c.pinned(l, r.ID, r.Epoch, r.Generation, r.Places, r.Revisions)
 		case r.State == GrantAbsent && r.InTime:
@@ -125,6 +130,14 @@ func (c *confirmation) reseatIn(ctx context.Context, l *confirmLeg, claims []int
 			case HoldFull:
 				return fullCode, nil
 			case HoldUnknown:
+				switch {
+				case r.ID != item.ID:
+					return "", asError(fmt.Errorf("hold %s was granted again meanwhile: %w", item.ID, ErrUnavailable), false)
+				case r.State == GrantAbsent && len(claims) < len(l.Claims): // lost meanwhile: every claim needs a place
+					l.lost = true
+					c.a.observer.Count("hold_lost")
+					return c.reseatLost(ctx, l)
+				}
 				return reseatRefusal(&r), nil
 			case HoldStale:
 				err = c.a.catchUp(ctx, l.entry, l.Claims[r.Claim].Date, r.Revision)
@@ -165,25 +178,44 @@ func (c *confirmation) reseatClaim(l *confirmLeg, j int, taken *RecordResult) Re
 	}
 }
 
-// reseatInLedger chooses the lowest place that no live row has, while the inventory cannot be asked.
+// reseatInLedger moves every claim of a slot whose place is another's to the lowest place that no live row has, while the
+// inventory cannot be asked.
 func (c *confirmation) reseatInLedger(ctx context.Context, claim int) (Code, error) {
-	row := &c.rows[claim]
-	_, live, err := c.a.ledger.Slot(ctx, row.Slot, row.Date)
+	slot := c.rows[claim].Slot
+	_, live, err := c.a.ledger.Slot(ctx, slot, c.rows[claim].Date)
 	if err != nil {
 		return "", ledgerError(err)
 	}
 	used := make(map[int32]bool)
-	for _, b := range live {
-		used[b.Place] = true
+	for i := range live {
+		used[live[i].Place] = true
 	}
+	var homeless []*Booking
 	for i := range c.rows {
-		if i != claim && c.rows[i].Slot == row.Slot {
-			used[c.rows[i].Place] = true
+		if row := &c.rows[i]; row.Slot == slot {
+			if used[row.Place] {
+				homeless = append(homeless, row)
+			}
+			used[row.Place] = true
 		}
 	}
-	row.Place = 0
-	for used[row.Place] {
-		row.Place++
+	for _, row := range homeless {
+		for row.Place = 0; used[row.Place]; row.Place++ {
+		}
+		used[row.Place] = true
 	}
 	return "", nil
+}
+
+// sameClaims says whether a grant is of the leg's own slots and services.
+func (l *confirmLeg) sameClaims(claims []Placed) bool {
+	if len(claims) != len(l.Claims) {
+		return false
+	}
+	for j := range claims {
+		if claims[j].Slot != l.slot(j) || claims[j].Service != l.Claims[j].Service {
+			return false
+		}
+	}
+	return true
 }

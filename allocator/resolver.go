@@ -16,11 +16,15 @@ func (a *Allocator) resolve(ctx context.Context, shard int) {
 			a.observer.Count("resolve_failed")
 			a.log.Info("pins not resolved", "shard", shard, "error", err)
 		}
-		if shard == 0 {
-			for site := range a.dirty.takeBehind() {
-				if err := a.rebuild(ctx, site); err != nil && ctx.Err() == nil {
-					a.dirty.raise(site)
-				}
+	})
+}
+
+// catchUpSites rebuilds a shard's sites whose generation this server raised.
+func (a *Allocator) catchUpSites(ctx context.Context, shard int) {
+	every(ctx, a.limits.ResolveEvery, func(ctx context.Context) {
+		for _, site := range a.dirty.takeBehind(func(site SiteID) bool { return a.Shard(site) == shard }) {
+			if err := a.rebuild(ctx, site); err != nil && ctx.Err() == nil {
+				a.dirty.raise(site)
 			}
 		}
 	})
@@ -57,7 +61,7 @@ func (a *Allocator) resolvePins(ctx context.Context, shard int) error {
 	}
 	items := make([]Voiding, len(pins))
 	for i := range pins {
-		items[i] = a.voiding(&pins[i])
+		items[i] = a.voiding(&pins[i], CodeHoldExpired)
 	}
 	results, err := a.ledger.Void(ctx, items)
 	if err != nil {
@@ -71,12 +75,12 @@ func (a *Allocator) resolvePins(ctx context.Context, shard int) error {
 
 // voiding is the void of a pin's claims. Their keys are all that blocks the request; of a hold of several sites each
 // site's pin is resolved by itself, and any void claim refuses the whole request.
-func (a *Allocator) voiding(pin *StuckPin) Voiding {
+func (a *Allocator) voiding(pin *StuckPin, reason Code) Voiding {
 	zone := time.UTC
 	if entry := a.directory.site(pin.Site); entry != nil {
 		zone = entry.zone()
 	}
-	v := Voiding{Reason: CodeHoldExpired}
+	v := Voiding{Reason: reason}
 	for i, p := range pin.Places {
 		v.Claims = append(v.Claims, Booking{
 			Key: a.secret.Booking(pin.ID.Key, i), Hold: pin.ID, Slot: p.Slot, Date: DateOf(p.Slot.Start.Time().In(zone)),

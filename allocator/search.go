@@ -247,7 +247,7 @@ func (a *Allocator) alternatives(entry *siteEntry, slot SlotID, code ServiceCode
 	for _, date := range entry.daysWithin(sp) {
 		for _, s := range fitting(entry.freeSlots(date, code), sp, 1) {
 			if s.Start != slot.Start || s.Length != slot.Length {
-				same = append(same, Alternative{Site: site.ID, SiteName: site.Name, Start: s.Start, Length: s.Length, Free: s.Free, TimeZone: site.TimeZone})
+				same = append(same, Alternative{Site: site.ID, SiteName: site.Name, Service: code, Start: s.Start, Length: s.Length, Free: s.Free, TimeZone: site.TimeZone})
 			}
 		}
 	}
@@ -284,7 +284,7 @@ func (a *Allocator) nextAt(entry *siteEntry, s *Service, now time.Time, metres i
 		if slots := fitting(entry.freeSlots(date, s.Code), sp, 1); len(slots) > 0 {
 			site := entry.details()
 			return Alternative{
-				Site: site.ID, SiteName: site.Name, DistanceMetres: metres, Start: slots[0].Start, Length: slots[0].Length,
+				Site: site.ID, SiteName: site.Name, Service: s.Code, DistanceMetres: metres, Start: slots[0].Start, Length: slots[0].Length,
 				Free: slots[0].Free, TimeZone: site.TimeZone,
 			}, true
 		}

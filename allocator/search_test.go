@@ -235,7 +235,7 @@ func TestPublishIsConditional(t *testing.T) {
 		_, err := a.PublishDay(t.Context(), allocator.PublishRequest{Site: "S1", Date: w.day, Day: day, IfMatch: &stale})
 		wantCode(t, err, allocator.CodeRevisionMismatch)
 		foretold, err := a.PublishDay(t.Context(), allocator.PublishRequest{Site: "S1", Date: w.day, Day: day, DryRun: true, IfMatch: &fresh})
-		if err != nil || foretold.Revision != 1 {
+		if err != nil || foretold.Revision != 2 {
 			t.Fatalf("%+v, %v", foretold, err)
 		}
 		if d, err := a.Day(t.Context(), "S1", w.day); err != nil || d.Revision != 1 || d.Sessions[0].Capacity != 2 {
@@ -250,7 +250,7 @@ func TestPublishIsConditional(t *testing.T) {
 			t.Errorf("the same again: %+v, %v", again, err)
 		}
 		foretold, err = a.PublishDay(t.Context(), allocator.PublishRequest{Site: "S1", Date: w.day, Cancel: true, DryRun: true})
-		if err != nil || len(foretold.Cancelled) != 2 || foretold.Revision != 2 {
+		if err != nil || len(foretold.Cancelled) != 2 || foretold.Revision != 3 {
 			t.Errorf("closing foretold: %+v, %v", foretold, err)
 		}
 		closed, err := a.PublishDay(t.Context(), allocator.PublishRequest{Site: "S1", Date: w.day, Cancel: true})

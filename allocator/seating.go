@@ -15,9 +15,10 @@ import (
 // this is the same as "all claims, the new one included, can be seated". Where a capacity cut left some unsupported, it
 // still grants what no unsupported claim could use, and never gives away a place that one could.
 //
-// Pools of a higher access than the claim's (stopped ones, for everybody) take no part in its decision, although live
-// claims may fill them. So a stopped session keeps what it has as a last resort, and a new claim never pushes an older
-// one into it.
+// Pools of a higher access than the claim's take no part in its decision, although live claims may fill them: what is kept
+// for invited people is never given away, not even by pushing. A stopped pool takes part with as many places as
+// it had bookings when it was stopped (Kept): so it seats those, and leaves the other pools all of theirs; but somebody new
+// needs a pool that is open. Whoever has a claim already may sit anywhere, up to the pool's full capacity (Seat, Joins).
 //
 // # Two forms of one answer
 //
@@ -55,6 +56,10 @@ type Bound struct {
 // Bounds lists the bounds that decide about one more claim of the service with the given access, in a fixed order. It is
 // empty where no pool is open to the claim.
 func Bounds(pools []Pool, service ServiceCode, access Access) []Bound {
+	if !slices.ContainsFunc(pools, func(p Pool) bool { return p.Access <= access && p.Access != AccessStopped && p.Offers(service) }) &&
+		access != AccessStopped {
+		return nil
+	}
 	open, masks := poolMasks(pools, access)
 	own, ok := masks[service]
 	if !ok {
@@ -72,7 +77,7 @@ func Bounds(pools []Pool, service ServiceCode, access Access) []Bound {
 		}
 		for i, p := range open {
 			if union&(1<<i) != 0 {
-				b.Places += p.Capacity
+				b.Places += p.offered()
 			}
 		}
 		bounds = append(bounds, b)
@@ -80,11 +85,19 @@ func Bounds(pools []Pool, service ServiceCode, access Access) []Bound {
 	return bounds
 }
 
-// poolMasks gives the pools open to an access, and for each service the set of those that offer it.
+// offered is how many places of a pool a new claim may count on.
+func (p Pool) offered() int {
+	if p.Access == AccessStopped {
+		return p.Kept
+	}
+	return p.Capacity
+}
+
+// poolMasks gives the pools open to an access, stopped ones included, and for each service the set of those that offer it.
 func poolMasks(pools []Pool, access Access) (open []Pool, masks map[ServiceCode]uint32) {
 	masks = make(map[ServiceCode]uint32)
 	for _, p := range pools {
-		if p.Access > access {
+		if p.Access > access && p.Access != AccessStopped {
 			continue
 		}
 		for _, s := range p.Services {

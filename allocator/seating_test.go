@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -262,19 +263,46 @@ func TestSeatingExample(t *testing.T) {
 	}
 }
 
-// TestSeatingStopped: a stopped pool keeps what is there as a last resort, and nothing new gets in, not even by pushing.
+// TestSeatingStopped: a stopped session keeps the places of what it had, leaves the others all of theirs, never takes what
+// was booked later, and somebody new needs an open one.
 func TestSeatingStopped(t *testing.T) {
-	pools := []Pool{
-		{Services: []ServiceCode{"A"}, Capacity: 1},
-		{Services: []ServiceCode{"A"}, Capacity: 2, Access: AccessStopped},
+	session := func(stopped bool) Session {
+		return Session{From: 540, Until: 550, SlotLength: 10, Capacity: 3, Services: []ServiceCode{"A"}, Stopped: stopped}
 	}
-	for live, want := range map[int]int{0: 1, 1: 0, 2: 0, 3: 0} {
-		if got := Free(pools, Counts{"A": live}, "A", AccessPublic); got != want {
-			t.Errorf("%d live: %d free, want %d", live, got, want)
+	slot := SlotID{"S", 20_000*1440 + 540, 10}
+	st := &PublishState{SiteKnown: true, Current: Day{Site: "S", Date: 20_000, Revision: 1, Sessions: []Session{session(false), session(false)}}}
+	live := func(n int) {
+		st.Live = nil
+		for i := range n {
+			st.Live = append(st.Live, Booking{Key: BookingKey(i + 1), Slot: slot, Date: 20_000, Service: "A", Status: StatusBooked})
 		}
 	}
-	if seated := Seat(pools, []ServiceCode{"A", "A", "A", "A"}); !slices.Equal(seated, []bool{true, true, true, false}) {
-		t.Errorf("seated %v: the stopped pool keeps two", seated)
+	publish := func(sessions ...Session) []Pool {
+		_, r := DecidePublish(st, &DayChange{Day: Day{Site: "S", Date: 20_000, Sessions: sessions}, Zone: time.UTC})
+		st.Current = r.Current
+		s, _ := st.Current.Slot(slot, time.UTC)
+		return s.Pools
+	}
+	free := func(what string, pools []Pool, want int) {
+		t.Helper()
+		if got := Free(pools, Counts{"A": len(st.Live)}, "A", AccessPublic); got != want {
+			t.Errorf("%s: %d free, want %d", what, got, want)
+		}
+	}
+	live(2)
+	free("one of two stopped, with two bookings", publish(session(false), session(true)), 3)
+	live(5)
+	open := session(false)
+	open.Until = 560 // any change
+	free("changed when full", publish(open, session(true)), 0)
+	live(1)
+	free("after four cancelled", publish(open, session(true)), 4)
+	if seated := Seat(st.Current.Slots(time.UTC)[0].Pools, []ServiceCode{"A", "A", "A", "A", "A", "A", "A"}); !slices.Equal(seated, []bool{true, true, true, true, true, true, false}) {
+		t.Errorf("who has a claim already may sit up to the full capacity: %v", seated)
+	}
+	free("all stopped", publish(session(true), session(true)), 0)
+	if bounds := Bounds(publish(session(true), session(true)), "A", AccessPublic); bounds != nil {
+		t.Errorf("a stopped slot is open by %v", bounds)
 	}
 }
 

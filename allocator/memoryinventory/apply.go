@@ -211,6 +211,7 @@ func (inv *Inventory) Finish(_ context.Context, number int, epoch int64, id allo
 	for _, date := range slices.Sorted(maps.Keys(st.revisions)) {
 		s.feed.day(allocator.DayRevision{Site: id, Date: date, Revision: st.revisions[date]}, s.options.Feed)
 	}
+	st.built = allocator.MakeStamp(s.epoch, s.micros)
 	st.epoch, st.generation, st.builder, st.lastBuilder, st.setAside = s.epoch, generation, "", builder, nil
 	return true, nil
 }

@@ -1,6 +1,8 @@
 package memoryinventory
 
 import (
+	"bytes"
+
 	"muster/allocator"
 )
 
@@ -33,7 +35,7 @@ func (s *state) hold(item *allocator.HoldItem) allocator.HoldResult {
 		s.take(c.Slot, places[i], place{owner: g.id, service: c.Service})
 	}
 	s.grants[item.Key] = g
-	s.lapsing = append(s.lapsing, appointment{g.enforcedMs(), g.id})
+	s.lapses(g)
 	s.keep(g.id)
 	return allocator.HoldResult{Outcome: allocator.HoldGranted, Grant: s.view(g)}
 }
@@ -105,7 +107,7 @@ func (s *state) extend(id allocator.HoldID) allocator.HoldResult {
 	if !g.extended {
 		g.extended = true
 		g.deadlineMs += g.lengthMs
-		s.lapsing = append(s.lapsing, appointment{g.enforcedMs(), g.id})
+		s.lapses(g)
 	}
 	return allocator.HoldResult{Outcome: allocator.HoldGranted, Grant: s.view(g), NowMs: s.nowMs}
 }
@@ -138,21 +140,41 @@ func (s *state) pin(item *allocator.PinItem) allocator.PinResult {
 	if g == nil {
 		return r
 	}
-	r.ID, r.State, r.Reason = g.id, s.stateOf(g), g.reason
+	if g.id != item.ID {
+		if len(g.claims) > 0 {
+			r.ID, r.Other = g.id, g.placed()
+		}
+		return r
+	}
+	r.State, r.Reason = s.stateOf(g), g.reason
 	if r.State == allocator.GrantHeld {
 		g.state, r.State = allocator.GrantPinned, allocator.GrantPinned
 	}
 	if r.State == allocator.GrantPinned || r.State == allocator.GrantBooked {
-		r.Places, r.Revisions = s.view(g).Places, g.revisions()
+		r.Places, r.Revisions = s.view(g).Places, st.proven(g)
 	}
 	return r
 }
 
-// revisions lists the revisions under which a grant's places were granted.
-func (g *grant) revisions() []int64 {
+// proven lists the revisions under which a grant's places were granted: none counts for a grant that is older than the
+// site's last rebuild. It may have survived what the rebuild could not know (a newer state of the shard that was lost, a
+// row recorded past the inventory), so only the ledger can tell whether it has a seat.
+func (st *site) proven(g *grant) []int64 {
 	list := make([]int64, len(g.claims))
+	if bytes.Compare(g.id.Stamp[:], st.built[:]) <= 0 {
+		return list
+	}
 	for i, c := range g.claims {
 		list[i] = c.revision
+	}
+	return list
+}
+
+// placed lists a grant's claims.
+func (g *grant) placed() []allocator.Placed {
+	list := make([]allocator.Placed, len(g.claims))
+	for i, c := range g.claims {
+		list[i] = allocator.Placed{Slot: c.slot, Place: c.place, Service: c.service}
 	}
 	return list
 }
@@ -168,19 +190,21 @@ func (s *state) reseat(item *allocator.ReseatItem) allocator.ReseatResult {
 	r := allocator.ReseatResult{ID: item.ID, Epoch: st.epoch, Generation: st.generation}
 	g := s.grants[item.ID.Key]
 	switch {
-	case g == nil && (s.nowMs >= item.DeadlineMs+item.GraceMs || len(item.Claims) != item.Total):
+	case g != nil && g.id != item.ID:
+		r.ID, r.Outcome = g.id, allocator.HoldUnknown
+		return r
+	case g == nil && s.nowMs >= item.DeadlineMs+item.GraceMs:
 		r.Outcome, r.State = allocator.HoldUnknown, allocator.GrantExpired
+		return r
+	case g == nil && len(item.Claims) != item.Total:
+		r.Outcome = allocator.HoldUnknown
 		return r
 	case g == nil:
 		return s.reseatAbsent(st, item, r)
 	}
-	r.ID, r.State, r.Reason = g.id, s.stateOf(g), g.reason
+	r.State, r.Reason = s.stateOf(g), g.reason
 	if r.State != allocator.GrantHeld && r.State != allocator.GrantPinned {
 		r.Outcome = allocator.HoldUnknown
-		return r
-	}
-	if g.id != item.ID {
-		g.state, r.State, r.Places, r.Revisions = allocator.GrantPinned, allocator.GrantPinned, s.view(g).Places, g.revisions()
 		return r
 	}
 	return s.reseatPresent(st, item, g, r)
@@ -203,9 +227,9 @@ func (s *state) reseatAbsent(st *site, item *allocator.ReseatItem, r allocator.R
 		s.take(c.Slot, places[i], place{owner: g.id, service: c.Service})
 	}
 	s.grants[g.id.Key] = g
-	s.lapsing = append(s.lapsing, appointment{g.enforcedMs(), g.id})
+	s.lapses(g)
 	s.keep(g.id)
-	r.State, r.Places, r.Revisions = allocator.GrantPinned, places, g.revisions()
+	r.State, r.Places, r.Revisions = allocator.GrantPinned, places, st.proven(g)
 	return r
 }
 
@@ -233,7 +257,7 @@ func (s *state) reseatPresent(st *site, item *allocator.ReseatItem, g *grant, r 
 		g.claims[c.Index].place, g.claims[c.Index].revision = places[i], c.Revision
 		s.take(c.Slot, places[i], place{owner: g.id, service: c.Service})
 	}
-	g.state, r.State, r.Places, r.Revisions = allocator.GrantPinned, allocator.GrantPinned, s.view(g).Places, g.revisions()
+	g.state, r.State, r.Places, r.Revisions = allocator.GrantPinned, allocator.GrantPinned, s.view(g).Places, st.proven(g)
 	return r
 }
 

@@ -1,6 +1,7 @@
 package memoryinventory
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +18,7 @@ type state struct {
 	micros   int64 // of the last stamp: stamps never repeat
 	sites    map[allocator.SiteID]*site
 	grants   map[allocator.RequestKey]*grant
-	lapsing  []appointment // first in, first out; all holds are equally long
+	lapsing  []appointment // by due time
 	keeping  []appointment // when a key may be forgotten
 	stuck    []allocator.HoldID
 	feed     feed
@@ -32,8 +33,9 @@ type appointment struct {
 type site struct {
 	epoch       int64
 	generation  int64
-	builder     string // "" unless the site is being rebuilt
-	lastBuilder string // that finished
+	built       allocator.Stamp // when the last rebuild ended
+	builder     string          // "" unless the site is being rebuilt
+	lastBuilder string          // that finished
 	setAside    []lateMessage
 	overflowed  bool
 	revisions   map[allocator.Date]int64
@@ -223,6 +225,12 @@ func (s *state) markable(id allocator.HoldID, site allocator.SiteID) *grant {
 	return g
 }
 
+// lapses makes a note of when a grant lapses.
+func (s *state) lapses(g *grant) {
+	at, _ := slices.BinarySearchFunc(s.lapsing, g.enforcedMs()+1, func(a appointment, due int64) int { return cmp.Compare(a.dueMs, due) })
+	s.lapsing = slices.Insert(s.lapsing, at, appointment{g.enforcedMs(), g.id})
+}
+
 func (s *state) keep(id allocator.HoldID) {
 	s.keeping = append(s.keeping, appointment{s.nowMs + s.options.KeyLifetime.Milliseconds(), id})
 }
@@ -268,11 +276,7 @@ func (s *state) stuckPins(limit int) []allocator.StuckPin {
 	var pins []allocator.StuckPin
 	for _, id := range s.stuck[:min(limit, len(s.stuck))] {
 		g := s.grants[id.Key]
-		pin := allocator.StuckPin{Site: g.site, ID: id}
-		for _, c := range g.claims {
-			pin.Places = append(pin.Places, allocator.Placed{Slot: c.slot, Place: c.place, Service: c.service})
-		}
-		pins = append(pins, pin)
+		pins = append(pins, allocator.StuckPin{Site: g.site, ID: id, Places: g.placed()})
 	}
 	return pins
 }

@@ -113,7 +113,7 @@ func (t *tx) putService(service allocator.Service, actor string) error {
 // Services lists by code.
 func (l *Ledger) Services(ctx context.Context) (services []allocator.Service, err error) {
 	err = l.read(ctx, func(t *tx) error {
-		return t.each("SELECT service, version, details FROM services ORDER BY service", nil,
+		return t.each("SELECT version, details FROM services ORDER BY service", nil,
 			func(scan func(into ...any) error) error {
 				s, err := scanService(scan)
 				services = append(services, s)

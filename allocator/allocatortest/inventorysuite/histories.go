@@ -60,7 +60,7 @@ func testHistories(t *testing.T, open Open) {
 		n = 100
 	}
 	if raceEnabled {
-		n /= 5 // each takes several times as long
+		n /= 6 // each takes several times as long
 	}
 	if testing.Short() {
 		n = 20
