@@ -8,8 +8,9 @@
 -- ARGV[5…] three for each listed claim: index1 date3 revision6 place3 taken18 #service1 service taken's service;
 --          slot key; bounds with the codes' own names: {mine1 places4 services1 {#code1 code}*}*
 -- Returns  outcome1 state1 claim1 revision6 epoch4 generation7 id18 n1 {place3 revision4}n reason
--- Promises where the request has another grant nothing is done, and id18 names it; a refused absent grant changes nothing; a refused present one keeps what no row owns; a grant that has ended,
---          or whose time is up, is left alone; repeated, it moves the listed claims once more at most.
+-- Promises where the request has another grant nothing is done, and id18 names it; a refused absent grant changes nothing;
+--          a refused present one keeps what no row owns; a grant that has ended, or whose time is up, is left alone;
+--          repeated, it moves the listed claims once more at most.
 local bad = gate()
 if bad then return bad end
 local id, siteID = ARGV[2], ARGV[1]
