@@ -70,14 +70,15 @@ func (a *Allocator) awaitOrBuild(ctx context.Context, site SiteID, building bool
 // awaitBuild joins a rebuild of this server, or waits a moment for another's; one that takes too long is taken over.
 func (a *Allocator) awaitBuild(ctx context.Context, site SiteID) error {
 	now := a.clock.Now()
+	a.dirty.add(site) // should its builder be dead, reconciliation finds that when nobody else comes
 	a.builds.mu.Lock()
 	own := a.builds.running[site] != nil
 	if a.builds.foreign == nil {
 		a.builds.foreign = make(map[SiteID]foreignBuild)
 	}
 	other, known := a.builds.foreign[site]
-	if !known || now.Sub(other.seen) > time.Second {
-		other.since = now // a new one: nobody waited for it a moment ago
+	if !known || now.Sub(other.seen) > 2*builderPatience {
+		other.since = now // a new one: nobody waited for it lately
 	}
 	other.seen = now
 	a.builds.foreign[site] = other
