@@ -99,11 +99,10 @@ type server struct {
 
 // acknowledged is what a client was told of a booking.
 type acknowledged struct {
-	view       allocator.BookingView
-	mayHave    bool // its end was asked for: it may or may not be live
-	mustHave   bool // its end was acknowledged
-	person     int
-	references []string
+	view     allocator.BookingView
+	mayHave  bool // its end was asked for: it may or may not be live
+	mustHave bool // its end was acknowledged
+	person   int
 }
 
 func (s *simulation) intn(n int) int {
