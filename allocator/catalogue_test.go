@@ -254,6 +254,29 @@ func FuzzReference(f *testing.F) {
 	})
 }
 
+func TestStampsTellTheirInstant(t *testing.T) {
+	if got := MakeStamp(70_000, 1_800_000_000_123_456).Millis(); got != 1_800_000_000_123 {
+		t.Errorf("%d", got)
+	}
+}
+
+func TestManageTokens(t *testing.T) {
+	secret := NewSecret([]byte("0123456789abcdef"))
+	token := secret.ManageToken(42)
+	if !secret.Manages(42, token) || secret.Manages(43, token) {
+		t.Error("a token opens its own booking only")
+	}
+	for i := range token {
+		for bit := range 8 {
+			flipped := []byte(token)
+			flipped[i] ^= 1 << bit
+			if secret.Manages(42, string(flipped)) {
+				t.Errorf("%s opens the booking of %s", flipped, token)
+			}
+		}
+	}
+}
+
 func TestSealing(t *testing.T) {
 	secret := NewSecret([]byte("0123456789abcdef"))
 	p := Person{NHSNumber: "9434765919", GivenName: "Zoë", FamilyName: "O’Hara", DateOfBirth: dateOf(t, "1950-02-01"), HasBirth: true, Email: "z@example.org"}

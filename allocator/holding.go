@@ -312,7 +312,7 @@ func (a *Allocator) acknowledge(r *HoldRequest, wishes []wish, granted []HoldRes
 		if deadline == 0 || g.DeadlineMs < deadline {
 			deadline = g.DeadlineMs
 		}
-		now = max(now, granted[i].NowMs)
+		now = max(now, g.ID.Stamp.Millis()) // of the grant: a repeat is the same answer
 		h.Repeated = h.Repeated || granted[i].Repeated
 	}
 	h.Token = a.secret.sign(t)

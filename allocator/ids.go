@@ -25,6 +25,13 @@ func MakeStamp(epoch int64, micros int64) (s Stamp) {
 	return s
 }
 
+// Millis is the instant of a stamp in milliseconds since 1970.
+func (s Stamp) Millis() int64 {
+	var b [8]byte
+	copy(b[1:], s[2:])
+	return int64(binary.BigEndian.Uint64(b[:]) / 1000)
+}
+
 // HoldID names one grant for ever: its request key and its stamp. A request that is granted again after a loss gets
 // another stamp, so messages about the first grant never touch the second.
 type HoldID struct {
@@ -194,7 +201,7 @@ func (s *Secret) ManageToken(k BookingKey) string {
 
 // Manages says, in constant time, whether the token opens the booking.
 func (s *Secret) Manages(k BookingKey, token string) bool {
-	return hmac.Equal([]byte(s.ManageToken(k)), []byte(strings.ToUpper(strings.TrimSpace(token))))
+	return hmac.Equal([]byte(s.ManageToken(k)), []byte(token))
 }
 
 // ValidNHSNumber normalises an NHS number (spaces and hyphens dropped) and checks its check digit (modulus 11, NHS Data
