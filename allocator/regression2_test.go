@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -16,14 +17,15 @@ func TestMendedRebuildAcrossEpochs(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		var a *allocator.Allocator
 		var restore func()
-		stage := 0
+		var stage atomic.Int32
 		w.plan = func(method string) faults.Plan {
 			switch {
-			case stage == 1 && method == "SiteState": // Begin was done, and reached the replica
-				restore, stage = w.inventory.Snapshot(a.Shard("S1")), 2
-			case stage == 2 && method == "Finish": // Load was done, and did not: the replica is promoted
+			case stage.Load() == 1 && method == "SiteState": // Begin was done, and reached the replica
+				restore = w.inventory.Snapshot(a.Shard("S1"))
+				stage.Store(2)
+			case stage.Load() == 2 && method == "Finish": // Load was done, and did not: the replica is promoted
 				restore()
-				stage = 3
+				stage.Store(3)
 			}
 			return faults.Plan{}
 		}
@@ -40,9 +42,9 @@ func TestMendedRebuildAcrossEpochs(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		w.inventory.Lose(a.Shard("S1")) // so the inventory knows nothing of the booking until the rebuild
-		stage = 1
+		stage.Store(1)
 		h, err := w.hold(a, "h", w.claim("S1", "RSV", 0))
-		t.Log("stage", stage, "hold in the full slot:", err)
+		t.Log("stage", stage.Load(), "hold in the full slot:", err)
 		if err == nil {
 			_, err = w.confirm(a, h.Token, person(2))
 			t.Log("confirm:", err)
@@ -118,7 +120,7 @@ func (s shardFaults) Begin(ctx context.Context, shard int, epoch int64, site all
 // I: sites of a node that hangs keep the housekeeping of shard 0 from its own lapsed holds.
 func TestMendedShardZeroStuck(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		hung := false
+		var hung atomic.Bool
 		c := w.config()
 		probe, err := allocator.New(c)
 		if err != nil {
@@ -140,7 +142,7 @@ func TestMendedShardZeroStuck(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		c.Inventory = shardFaults{w.inventory, func(shard int) bool { return hung && shard == 1 }}
+		c.Inventory = shardFaults{w.inventory, func(shard int) bool { return hung.Load() && shard == 1 }}
 		a, err := allocator.New(c)
 		if err != nil {
 			t.Fatal(err)
@@ -164,7 +166,7 @@ func TestMendedShardZeroStuck(t *testing.T) {
 		}
 		_ = h
 		time.Sleep(247 * time.Second)
-		hung = true
+		hung.Store(true)
 		t.Log("hung", time.Now())
 		var wg sync.WaitGroup
 		for i, token := range tokens {
@@ -185,7 +187,7 @@ func TestMendedShardZeroStuck(t *testing.T) {
 		if len(view.Places) != 0 {
 			t.Errorf("P5: on a healthy shard a lapsed hold still has its place: %+v", view.Places)
 		}
-		hung = false
+		hung.Store(false)
 		_ = a.Stop(context.Background())
 		time.Sleep(time.Minute)
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,11 +28,11 @@ func (w *world) live(site allocator.SiteID, n int) allocator.Counts {
 // A: a hold that survives a rebuild passes for proven although a booking was recorded past it: P1.
 func TestMendedSurvivorOversells(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		down := false
+		var down atomic.Bool
 		w.plan = nil
 		a := w.serve()
 		w.plan = func(method string) faults.Plan {
-			if down && method == "Pin" {
+			if down.Load() && method == "Pin" {
 				return faults.Plan{Before: allocator.ErrUnavailable}
 			}
 			return faults.Plan{}
@@ -54,11 +55,11 @@ func TestMendedSurvivorOversells(t *testing.T) {
 		if err := a.Release(t.Context(), f.Token); err != nil {
 			t.Fatal(err)
 		}
-		down = true // one server cannot reach Redis for a moment
+		down.Store(true) // one server cannot reach Redis for a moment
 		if _, err := w.confirm(b, d.Token, person(1)); err != nil {
 			t.Fatal(err)
 		}
-		down = false
+		down.Store(false)
 		time.Sleep(3 * time.Second) // the site is rebuilt
 		_, err = w.confirm(a, x.Token, person(2))
 		t.Log("second confirm:", err)
@@ -156,10 +157,10 @@ func TestMendedFamilyLostBetweenPinAndRecord(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		var a, b *allocator.Allocator
 		var once sync.Once
-		armed := false
+		var armed atomic.Bool
 		b = w.serve()
 		w.plan = func(method string) faults.Plan {
-			if method == "Record" && armed {
+			if method == "Record" && armed.Load() {
 				once.Do(func() {
 					w.inventory.Lose(b.Shard("S1"))
 					w.book(b, 9, w.claim("S1", "RSV", 0)) // takes place 0
@@ -173,7 +174,7 @@ func TestMendedFamilyLostBetweenPinAndRecord(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		armed = true
+		armed.Store(true)
 		if _, err := w.confirm(a, h.Token, person(1), person(2)); err != nil {
 			t.Errorf("P3/P8: 9 of 10 places are free and the hold is seconds old: %v", err)
 		}
@@ -183,9 +184,9 @@ func TestMendedFamilyLostBetweenPinAndRecord(t *testing.T) {
 // F2: a family of five, its places all taken by others after a loss, Redis unreachable: only three are reseated.
 func TestMendedFamilyWithoutInventory(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		down := false
+		var down atomic.Bool
 		w.plan = func(method string) faults.Plan {
-			if down && method == "Pin" {
+			if down.Load() && method == "Pin" {
 				return faults.Plan{Before: allocator.ErrUnavailable}
 			}
 			return faults.Plan{}
@@ -201,7 +202,7 @@ func TestMendedFamilyWithoutInventory(t *testing.T) {
 		for i := range 5 {
 			w.book(a, 10+i, c)
 		}
-		down = true
+		down.Store(true)
 		if _, err := w.confirm(a, h.Token, person(1), person(2), person(3), person(4), person(5)); err != nil {
 			t.Errorf("P3/P8: 15 of 20 places are free: %v", err)
 		}
@@ -275,14 +276,14 @@ func TestMendedRebuildPingPong(t *testing.T) {
 				inBubble(t, func(t *testing.T, w *world) {
 					var mu sync.Mutex
 					seed := uint64(7)
-					slow := false
+					var slow atomic.Bool
 					begins := 0
 					w.plan = func(method string) faults.Plan {
 						mu.Lock()
 						defer mu.Unlock()
 						seed = seed*6364136223846793005 + 1442695040888963407
 						d := 2 * time.Millisecond
-						if slow && method == "SiteState" {
+						if slow.Load() && method == "SiteState" {
 							d = read
 						}
 						if method == "Begin" {
@@ -298,7 +299,7 @@ func TestMendedRebuildPingPong(t *testing.T) {
 					time.Sleep(30 * time.Second)
 					w.book(all[0], 1, w.claim("S1", "RSV", 0))
 					time.Sleep(time.Second)
-					slow = true
+					slow.Store(true)
 					w.inventory.Lose(all[0].Shard("S1"))
 					mu.Lock()
 					begins = 0
@@ -331,7 +332,7 @@ func TestMendedRebuildPingPong(t *testing.T) {
 					if first == 0 || first > 5*read+2*time.Second {
 						t.Errorf("a rebuild of %v kept the site shut for %v", read, first)
 					}
-					slow = false
+					slow.Store(false)
 					time.Sleep(time.Minute)
 				})
 			})
@@ -342,10 +343,10 @@ func TestMendedRebuildPingPong(t *testing.T) {
 // K: publishing with cancel, outcome unknown: who was cancelled is not told.
 func TestMendedPublishCancelUnknown(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
-		armed := false
+		var armed atomic.Bool
 		w.plan = func(method string) faults.Plan {
-			if armed && method == "Publish" {
-				armed = false
+			if armed.Load() && method == "Publish" {
+				armed.Store(false)
 				return faults.Plan{After: allocator.ErrOutcomeUnknown}
 			}
 			return faults.Plan{}
@@ -353,7 +354,7 @@ func TestMendedPublishCancelUnknown(t *testing.T) {
 		a := w.serve()
 		w.publish(a, "S1", session(1, "RSV"))
 		w.book(a, 1, w.claim("S1", "RSV", 0))
-		armed = true
+		armed.Store(true)
 		r, err := a.PublishDay(t.Context(), allocator.PublishRequest{Site: "S1", Date: w.day, Cancel: true})
 		if err != nil || len(r.Cancelled) != 1 || r.Revision != 2 {
 			t.Errorf("closed the day, told: %+v, %v", r, err)
