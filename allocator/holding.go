@@ -37,8 +37,6 @@ type wish struct {
 	item    HoldItem
 	claims  []ClaimRequest
 	indexes []int // of the claims, in the request
-	dates   []Date
-	slots   []SlotID
 }
 
 // holdLegs holds site by site, always in the same order; where one refuses, those just taken are given back and
@@ -119,7 +117,7 @@ func (a *Allocator) holdLeg(ctx context.Context, r *HoldRequest, w *wish) (HoldR
 		case HoldGranted:
 			return result, a.checkRepeat(&result, w)
 		case HoldStale:
-			err = a.catchUp(ctx, w.entry, w.dates[result.Claim], result.Revision)
+			err = a.catchUp(ctx, w.entry, w.item.Claims[result.Claim].Date, result.Revision)
 		case HoldNotBuilt:
 			err = a.rebuild(ctx, w.item.Site)
 		case HoldBuilding:
@@ -186,15 +184,13 @@ func (a *Allocator) resolveClaims(ctx context.Context, r *HoldRequest, w *wish) 
 		return err
 	}
 	w.entry = entry
-	w.item.Claims, w.dates, w.slots = w.item.Claims[:0:0], nil, nil
+	w.item.Claims = nil
 	for i, c := range w.claims {
 		claim, err := a.resolveClaim(ctx, r.Caller, entry, c)
 		if err != nil {
 			return atClaim(err, w.indexes[i], len(r.Claims))
 		}
 		w.item.Claims = append(w.item.Claims, claim)
-		w.dates = append(w.dates, claim.Date)
-		w.slots = append(w.slots, claim.Slot)
 	}
 	return nil
 }
@@ -239,7 +235,7 @@ func (a *Allocator) resolveClaim(ctx context.Context, caller Caller, entry *site
 		}
 		o, known, several = entry.offer(start, int16(c.Length), c.Service, access)
 	}
-	window := a.window(&service, entry.zone(), caller)
+	window := a.window(&service, caller)
 	switch now := a.clock.Now(); {
 	case several:
 		return HoldClaim{}, &Error{Code: CodeInvalid, Detail: "several lengths are offered at that start: name one", Faults: []Fault{{"/length", "is needed here"}}}
@@ -258,7 +254,7 @@ func (a *Allocator) resolveClaim(ctx context.Context, caller Caller, entry *site
 }
 
 // window is when a service may be booked, for the shard's clock to judge.
-func (a *Allocator) window(s *Service, _ *time.Location, caller Caller) Window {
+func (a *Allocator) window(s *Service, caller Caller) Window {
 	days := s.WindowDays
 	if days == 0 {
 		days = 365

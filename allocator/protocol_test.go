@@ -90,7 +90,15 @@ func (w *world) config() allocator.Config {
 // serve starts a server that stops with the test.
 func (w *world) serve() *allocator.Allocator {
 	w.t.Helper()
-	a, err := allocator.New(w.config())
+	return w.serveWith(allocator.Limits{})
+}
+
+// serveWith starts a server with limits of its own.
+func (w *world) serveWith(limits allocator.Limits) *allocator.Allocator {
+	w.t.Helper()
+	config := w.config()
+	config.Limits = limits
+	a, err := allocator.New(config)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -119,7 +119,7 @@ type span struct {
 
 // bookable narrows the dates asked for to those that the service lets one book now.
 func (a *Allocator) bookable(s *Service, zone *time.Location, from, to Date, now time.Time) span {
-	w := a.window(s, zone, Caller{})
+	w := a.window(s, Caller{})
 	sp := span{
 		notBefore: MinuteOf(now.Add(time.Duration(w.MinLeadMs)*time.Millisecond + time.Minute - time.Nanosecond)),
 		notAfter:  MinuteOf(now.Add(time.Duration(w.MaxLeadMs) * time.Millisecond)),
