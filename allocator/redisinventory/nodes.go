@@ -31,6 +31,7 @@ func newNodes(o *Options, connected func(ctx context.Context, address string, c 
 			ContextTimeoutEnabled: true, PoolSize: o.Connections, PoolTimeout: o.Timeout, DisableIdentity: true,
 			MaintNotificationsConfig: quiet, OnConnect: hook(o.Addresses[0]),
 		})
+		hooked(c, o.Hooks)
 		return nodes{client: c, single: c}
 	}
 	c := redis.NewClusterClient(&redis.ClusterOptions{
@@ -40,10 +41,18 @@ func newNodes(o *Options, connected func(ctx context.Context, address string, c 
 		DisableIdentity: true, MaintNotificationsConfig: quiet,
 		NewClient: func(n *redis.Options) *redis.Client {
 			n.OnConnect = hook(n.Addr)
-			return redis.NewClient(n)
+			node := redis.NewClient(n)
+			hooked(node, o.Hooks)
+			return node
 		},
 	})
 	return nodes{client: c, cluster: c}
+}
+
+func hooked(c *redis.Client, hooks []redis.Hook) {
+	for _, h := range hooks {
+		c.AddHook(h)
+	}
 }
 
 func (n *nodes) close() error { return n.client.Close() }

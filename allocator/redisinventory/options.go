@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"muster/allocator"
 )
 
@@ -29,6 +31,8 @@ type Options struct {
 	DialTimeout time.Duration // default 1 s
 	Timeout     time.Duration // of one read or write, where the caller's context allows more; default 2 s
 	Connections int           // per node; default 16
+
+	Hooks []redis.Hook // around every command, outermost first: to trace them, or to carry them elsewhere in a simulation
 }
 
 // WithDefaults fills in the zero fields.

@@ -23,9 +23,30 @@ type Plan struct {
 // Planner plans each call by the name of its method. It must be safe for concurrent use.
 type Planner func(method string) Plan
 
-// run carries out one call under its plan.
-func run[T any](ctx context.Context, plan Planner, method string, call func(ctx context.Context) (T, error)) (T, error) {
+// Call is one call of a port on its way.
+type Call struct {
+	Method string
+	Args   []any // but the context
+	// Do carries it out. It may be called any number of times, late ones included.
+	Do func(ctx context.Context) (any, error)
+}
+
+// Carrier takes a call to where it is carried out, or not, and brings its answer, which must be one of Do's or an error. It
+// must be safe for concurrent use.
+type Carrier func(ctx context.Context, call Call) (any, error)
+
+type what = []any
+
+// run carries out one call under its plan, or hands it to a carrier.
+func run[T any](ctx context.Context, plan Planner, carry Carrier, method string, args []any, call func(ctx context.Context) (T, error)) (T, error) {
 	var none T
+	if carry != nil {
+		value, err := carry(ctx, Call{Method: method, Args: args, Do: func(ctx context.Context) (any, error) { return call(ctx) }})
+		if err != nil {
+			return none, err
+		}
+		return value.(T), nil
+	}
 	p := plan(method)
 	if p.Gone {
 		<-ctx.Done()

@@ -10,28 +10,29 @@ import (
 // Ledger carries out the calls of a ledger under a plan.
 type Ledger struct {
 	allocator.Ledger
-	Plan Planner
+	Plan  Planner
+	Carry Carrier // instead of Plan
 }
 
 // Check implements allocator.Ledger.
 func (f Ledger) Check(ctx context.Context) error {
-	_, err := run(ctx, f.Plan, "Check", func(ctx context.Context) (struct{}, error) { return struct{}{}, f.Ledger.Check(ctx) })
+	_, err := run(ctx, f.Plan, f.Carry, "Check", nil, func(ctx context.Context) (struct{}, error) { return struct{}{}, f.Ledger.Check(ctx) })
 	return err
 }
 
 // Agree implements allocator.Ledger.
 func (f Ledger) Agree(ctx context.Context, name string, candidate []byte) ([]byte, error) {
-	return run(ctx, f.Plan, "Agree", func(ctx context.Context) ([]byte, error) { return f.Ledger.Agree(ctx, name, candidate) })
+	return run(ctx, f.Plan, f.Carry, "Agree", what{name, candidate}, func(ctx context.Context) ([]byte, error) { return f.Ledger.Agree(ctx, name, candidate) })
 }
 
 // Epochs implements allocator.Ledger.
 func (f Ledger) Epochs(ctx context.Context) (map[int]allocator.ShardEpoch, error) {
-	return run(ctx, f.Plan, "Epochs", func(ctx context.Context) (map[int]allocator.ShardEpoch, error) { return f.Ledger.Epochs(ctx) })
+	return run(ctx, f.Plan, f.Carry, "Epochs", nil, func(ctx context.Context) (map[int]allocator.ShardEpoch, error) { return f.Ledger.Epochs(ctx) })
 }
 
 // OpenEpoch implements allocator.Ledger.
 func (f Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, identity string) (allocator.ShardEpoch, bool, error) {
-	r, err := run(ctx, f.Plan, "OpenEpoch", func(ctx context.Context) (r pair[allocator.ShardEpoch, bool], err error) {
+	r, err := run(ctx, f.Plan, f.Carry, "OpenEpoch", what{shard, expected, identity}, func(ctx context.Context) (r pair[allocator.ShardEpoch, bool], err error) {
 		r.first, r.second, err = f.Ledger.OpenEpoch(ctx, shard, expected, identity)
 		return r, err
 	})
@@ -40,27 +41,27 @@ func (f Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, identi
 
 // PutSite implements allocator.Ledger.
 func (f Ledger) PutSite(ctx context.Context, site allocator.Site, actor string) (bool, error) {
-	return run(ctx, f.Plan, "PutSite", func(ctx context.Context) (bool, error) { return f.Ledger.PutSite(ctx, site, actor) })
+	return run(ctx, f.Plan, f.Carry, "PutSite", what{site, actor}, func(ctx context.Context) (bool, error) { return f.Ledger.PutSite(ctx, site, actor) })
 }
 
 // PutService implements allocator.Ledger.
 func (f Ledger) PutService(ctx context.Context, service allocator.Service, actor string) (bool, error) {
-	return run(ctx, f.Plan, "PutService", func(ctx context.Context) (bool, error) { return f.Ledger.PutService(ctx, service, actor) })
+	return run(ctx, f.Plan, f.Carry, "PutService", what{service, actor}, func(ctx context.Context) (bool, error) { return f.Ledger.PutService(ctx, service, actor) })
 }
 
 // Services implements allocator.Ledger.
 func (f Ledger) Services(ctx context.Context) ([]allocator.Service, error) {
-	return run(ctx, f.Plan, "Services", func(ctx context.Context) ([]allocator.Service, error) { return f.Ledger.Services(ctx) })
+	return run(ctx, f.Plan, f.Carry, "Services", nil, func(ctx context.Context) ([]allocator.Service, error) { return f.Ledger.Services(ctx) })
 }
 
 // Sites implements allocator.Ledger.
 func (f Ledger) Sites(ctx context.Context, after allocator.SiteID, limit int) ([]allocator.Site, error) {
-	return run(ctx, f.Plan, "Sites", func(ctx context.Context) ([]allocator.Site, error) { return f.Ledger.Sites(ctx, after, limit) })
+	return run(ctx, f.Plan, f.Carry, "Sites", what{after, limit}, func(ctx context.Context) ([]allocator.Site, error) { return f.Ledger.Sites(ctx, after, limit) })
 }
 
 // Site implements allocator.Ledger.
 func (f Ledger) Site(ctx context.Context, id allocator.SiteID) (allocator.Site, bool, error) {
-	r, err := run(ctx, f.Plan, "Site", func(ctx context.Context) (r pair[allocator.Site, bool], err error) {
+	r, err := run(ctx, f.Plan, f.Carry, "Site", what{id}, func(ctx context.Context) (r pair[allocator.Site, bool], err error) {
 		r.first, r.second, err = f.Ledger.Site(ctx, id)
 		return r, err
 	})
@@ -69,42 +70,42 @@ func (f Ledger) Site(ctx context.Context, id allocator.SiteID) (allocator.Site, 
 
 // Days implements allocator.Ledger.
 func (f Ledger) Days(ctx context.Context, after allocator.DayRevision, from allocator.Date, limit int) ([]allocator.Day, error) {
-	return run(ctx, f.Plan, "Days", func(ctx context.Context) ([]allocator.Day, error) { return f.Ledger.Days(ctx, after, from, limit) })
+	return run(ctx, f.Plan, f.Carry, "Days", what{after, from, limit}, func(ctx context.Context) ([]allocator.Day, error) { return f.Ledger.Days(ctx, after, from, limit) })
 }
 
 // Day implements allocator.Ledger.
 func (f Ledger) Day(ctx context.Context, site allocator.SiteID, date allocator.Date) (allocator.Day, error) {
-	return run(ctx, f.Plan, "Day", func(ctx context.Context) (allocator.Day, error) { return f.Ledger.Day(ctx, site, date) })
+	return run(ctx, f.Plan, f.Carry, "Day", what{site, date}, func(ctx context.Context) (allocator.Day, error) { return f.Ledger.Day(ctx, site, date) })
 }
 
 // Publish implements allocator.Ledger.
 func (f Ledger) Publish(ctx context.Context, changes []allocator.DayChange) ([]allocator.PublishResult, error) {
-	return run(ctx, f.Plan, "Publish", func(ctx context.Context) ([]allocator.PublishResult, error) { return f.Ledger.Publish(ctx, changes) })
+	return run(ctx, f.Plan, f.Carry, "Publish", what{changes}, func(ctx context.Context) ([]allocator.PublishResult, error) { return f.Ledger.Publish(ctx, changes) })
 }
 
 // Record implements allocator.Ledger.
 func (f Ledger) Record(ctx context.Context, items []allocator.Recording) ([]allocator.RecordResult, error) {
-	return run(ctx, f.Plan, "Record", func(ctx context.Context) ([]allocator.RecordResult, error) { return f.Ledger.Record(ctx, items) })
+	return run(ctx, f.Plan, f.Carry, "Record", what{items}, func(ctx context.Context) ([]allocator.RecordResult, error) { return f.Ledger.Record(ctx, items) })
 }
 
 // Void implements allocator.Ledger.
 func (f Ledger) Void(ctx context.Context, items []allocator.Voiding) ([]allocator.RecordResult, error) {
-	return run(ctx, f.Plan, "Void", func(ctx context.Context) ([]allocator.RecordResult, error) { return f.Ledger.Void(ctx, items) })
+	return run(ctx, f.Plan, f.Carry, "Void", what{items}, func(ctx context.Context) ([]allocator.RecordResult, error) { return f.Ledger.Void(ctx, items) })
 }
 
 // Transition implements allocator.Ledger.
 func (f Ledger) Transition(ctx context.Context, t allocator.Transition) (allocator.TransitionResult, error) {
-	return run(ctx, f.Plan, "Transition", func(ctx context.Context) (allocator.TransitionResult, error) { return f.Ledger.Transition(ctx, t) })
+	return run(ctx, f.Plan, f.Carry, "Transition", what{t}, func(ctx context.Context) (allocator.TransitionResult, error) { return f.Ledger.Transition(ctx, t) })
 }
 
 // Bookings implements allocator.Ledger.
 func (f Ledger) Bookings(ctx context.Context, keys []allocator.BookingKey) ([]allocator.Booking, error) {
-	return run(ctx, f.Plan, "Bookings", func(ctx context.Context) ([]allocator.Booking, error) { return f.Ledger.Bookings(ctx, keys) })
+	return run(ctx, f.Plan, f.Carry, "Bookings", what{keys}, func(ctx context.Context) ([]allocator.Booking, error) { return f.Ledger.Bookings(ctx, keys) })
 }
 
 // Slot implements allocator.Ledger.
 func (f Ledger) Slot(ctx context.Context, slot allocator.SlotID, date allocator.Date) (allocator.Day, []allocator.Booking, error) {
-	r, err := run(ctx, f.Plan, "Slot", func(ctx context.Context) (r pair[allocator.Day, []allocator.Booking], err error) {
+	r, err := run(ctx, f.Plan, f.Carry, "Slot", what{slot, date}, func(ctx context.Context) (r pair[allocator.Day, []allocator.Booking], err error) {
 		r.first, r.second, err = f.Ledger.Slot(ctx, slot, date)
 		return r, err
 	})
@@ -113,7 +114,7 @@ func (f Ledger) Slot(ctx context.Context, slot allocator.SlotID, date allocator.
 
 // DayBookings implements allocator.Ledger.
 func (f Ledger) DayBookings(ctx context.Context, site allocator.SiteID, date allocator.Date) (allocator.Day, []allocator.Booking, error) {
-	r, err := run(ctx, f.Plan, "DayBookings", func(ctx context.Context) (r pair[allocator.Day, []allocator.Booking], err error) {
+	r, err := run(ctx, f.Plan, f.Carry, "DayBookings", what{site, date}, func(ctx context.Context) (r pair[allocator.Day, []allocator.Booking], err error) {
 		r.first, r.second, err = f.Ledger.DayBookings(ctx, site, date)
 		return r, err
 	})
@@ -122,24 +123,24 @@ func (f Ledger) DayBookings(ctx context.Context, site allocator.SiteID, date all
 
 // SiteState implements allocator.Ledger.
 func (f Ledger) SiteState(ctx context.Context, site allocator.SiteID, from allocator.Minute, endedSince time.Time) (allocator.SiteLedger, error) {
-	return run(ctx, f.Plan, "SiteState", func(ctx context.Context) (allocator.SiteLedger, error) {
+	return run(ctx, f.Plan, f.Carry, "SiteState", what{site, from, endedSince}, func(ctx context.Context) (allocator.SiteLedger, error) {
 		return f.Ledger.SiteState(ctx, site, from, endedSince)
 	})
 }
 
 // Generations implements allocator.Ledger.
 func (f Ledger) Generations(ctx context.Context) (map[allocator.SiteID]int64, error) {
-	return run(ctx, f.Plan, "Generations", func(ctx context.Context) (map[allocator.SiteID]int64, error) { return f.Ledger.Generations(ctx) })
+	return run(ctx, f.Plan, f.Carry, "Generations", nil, func(ctx context.Context) (map[allocator.SiteID]int64, error) { return f.Ledger.Generations(ctx) })
 }
 
 // Changed implements allocator.Ledger.
 func (f Ledger) Changed(ctx context.Context, since time.Time) (allocator.Changed, error) {
-	return run(ctx, f.Plan, "Changed", func(ctx context.Context) (allocator.Changed, error) { return f.Ledger.Changed(ctx, since) })
+	return run(ctx, f.Plan, f.Carry, "Changed", what{since}, func(ctx context.Context) (allocator.Changed, error) { return f.Ledger.Changed(ctx, since) })
 }
 
 // Events implements allocator.Ledger.
 func (f Ledger) Events(ctx context.Context, after string, limit int) ([]allocator.Event, string, error) {
-	r, err := run(ctx, f.Plan, "Events", func(ctx context.Context) (r pair[[]allocator.Event, string], err error) {
+	r, err := run(ctx, f.Plan, f.Carry, "Events", what{after, limit}, func(ctx context.Context) (r pair[[]allocator.Event, string], err error) {
 		r.first, r.second, err = f.Ledger.Events(ctx, after, limit)
 		return r, err
 	})
@@ -148,5 +149,5 @@ func (f Ledger) Events(ctx context.Context, after string, limit int) ([]allocato
 
 // Now implements allocator.Ledger.
 func (f Ledger) Now(ctx context.Context) (time.Time, error) {
-	return run(ctx, f.Plan, "Now", func(ctx context.Context) (time.Time, error) { return f.Ledger.Now(ctx) })
+	return run(ctx, f.Plan, f.Carry, "Now", nil, func(ctx context.Context) (time.Time, error) { return f.Ledger.Now(ctx) })
 }
