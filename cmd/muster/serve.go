@@ -116,7 +116,7 @@ func (c *serveCommand) serve(p *program, e *engine, at listeners, log *slog.Logg
 		return err
 	}
 	failed := make(chan error, 2)
-	go func() { failed <- server.Serve(at.public) }()
+	go func() { failed <- server.Serve(seamListener(at.public)) }()
 	go func() { failed <- ops.Serve(at.private) }()
 	c.greet(p, e, at.public.Addr().String(), at.private.Addr().String(), log)
 	select {

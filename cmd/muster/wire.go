@@ -34,17 +34,17 @@ type migratable interface {
 // server has it open, and not else.
 func openLedger(ctx context.Context, f ledgerFlags, readOnly bool) (ledger migratable, embedded bool, err error) {
 	if f.Ledger != "" {
-		ledger, err := cockroachledger.Open(ctx, f.Ledger, cockroachledger.Options{})
+		ledger, err := cockroachledger.Open(ctx, f.Ledger, ledgerOptions())
 		if err != nil {
 			return nil, false, fmt.Errorf("ledger %s: %w", f.target(), err)
 		}
-		return ledger, false, nil
+		return seamLedger(ledger), false, nil
 	}
 	l, err := sqliteledger.Open(ctx, filepath.Join(f.Data, sqliteledger.FileName), sqliteledger.Options{ReadOnly: readOnly})
 	if err != nil {
 		return nil, true, err
 	}
-	return l, true, nil
+	return seamLedger(l), true, nil
 }
 
 // readyLedger opens a ledger and makes sure that its schema fits. The embedded one is brought up to date on the way; so is
@@ -175,7 +175,7 @@ func (p *program) assemble(w parts) (_ *engine, err error) {
 		return nil, err
 	}
 	e.close = func() error { return errors.Join(closeInventory(), ledger.Close()) }
-	return e, e.allocate(w, places, secret, inventory)
+	return e, e.allocate(w, places, secret, seamInventory(inventory))
 }
 
 // allocate puts the allocator on top of its measured ports.
