@@ -45,6 +45,7 @@ var rooms = []room{
 	{path: "muster/allocator/observed", may: []string{core, metricsLib}},
 	{path: "muster/allocator/crashpoints", may: []string{core, "modernc.org/sqlite"}, outside: true},
 	{path: "muster/allocator/allocatortest", may: []string{core}, testing: true},
+	{path: "muster/allocator/allocatortest/checkers", may: []string{core, "github.com/anishathalye/porcupine"}, testing: true},
 	{path: "muster/allocator/allocatortest/faults", may: []string{core}, testing: true},
 	{path: "muster/allocator/allocatortest/inventorysuite", may: []string{core, "muster/allocator/memoryinventory"}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/ledgersuite", may: []string{core, "muster/allocator/allocatortest/memoryledger", "pgregory.net/rapid"}, testing: true},

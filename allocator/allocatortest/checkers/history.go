@@ -63,7 +63,17 @@ type Evidence struct {
 	Inventory []allocator.SiteInventory
 	// Counted is how often each refusal was counted by the program's metrics, summed over its servers, crashed ones
 	// included as far as they could be read; nil where it was not read.
+	// A counter may be named by its code, or with the observer's prefix "confirm_refused_".
 	Counted map[string]int
+	// Losses are instants, on the clock of Op, at which an inventory is known to have lost something: a restart, a flush, a
+	// failover. Holds that were acknowledged before one are not counted on after it. Where something was granted between a
+	// loss and its detection, list both instants.
+	Losses []int64
+	// Steady says that no inventory was ever out of reach, failed or lost anything: then nothing was recorded past it.
+	Steady bool
+	// Persons is the key of each person named in claims, as far as it is known. Without it, names are matched to keys by
+	// acknowledged bookings, which leaves some refusals less exactly explained.
+	Persons map[string]allocator.PersonKey
 	// Zone is the time zone of the sites.
 	Zone *time.Location
 }
