@@ -1,0 +1,160 @@
+package installation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"muster/allocator/allocatortest/checkers"
+)
+
+// Evidence reads what a run has left behind. The crowd must have ended and Quiesce succeeded.
+func (in *Installation) Evidence(ctx context.Context, w *World) (*checkers.Evidence, error) {
+	books, err := in.OpenBooks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer books.Close()
+	e := &checkers.Evidence{Zone: w.Zone, Counted: in.Counted(ctx)}
+	if e.Bookings, err = books.Bookings(ctx); err != nil {
+		return nil, err
+	}
+	if e.Events, err = books.Events(ctx); err != nil {
+		return nil, err
+	}
+	for _, site := range slices.Concat(w.Sites, w.Probes) {
+		day, err := books.Ledger.Day(ctx, site, w.Date)
+		if err != nil {
+			return nil, err
+		}
+		w.note(day) // where nobody heard that it was published
+		if books.Inventory == nil {
+			continue
+		}
+		view, _, err := books.Site(ctx, site)
+		if err != nil {
+			return nil, err
+		}
+		e.Inventory = append(e.Inventory, view)
+	}
+	e.Days = w.Days()
+	return e, nil
+}
+
+// Counted is how often each event of muster_allocator_events_total was counted, by all processes that ever ran as far as
+// they could be read: a killed one's last half second is missing.
+func (in *Installation) Counted(ctx context.Context) map[string]int {
+	in.note(ctx)
+	counted := make(map[string]int)
+	for _, s := range in.Servers {
+		for name, value := range s.counters() {
+			if event, ok := strings.CutPrefix(name, `muster_allocator_events_total{event="`); ok {
+				counted[strings.TrimSuffix(event, `"}`)] += int(value)
+			}
+		}
+	}
+	return counted
+}
+
+// Audit runs `muster audit` and returns what it said; an error where it exits with anything but 0.
+func (in *Installation) Audit(ctx context.Context) (string, error) {
+	args := []string{"audit", "--data", in.Servers[0].Data}
+	if in.Postgres != nil {
+		var urls []string
+		for _, address := range in.redisAddresses() {
+			urls = append(urls, "redis://"+address)
+		}
+		args = append(args, "--ledger", in.Postgres.URL(), "--redis", strings.Join(urls, ","))
+	}
+	cmd := exec.CommandContext(ctx, in.Program, args...)
+	cmd.Env = append(os.Environ(), "MUSTER_SECRET="+Secret)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("muster %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), err
+}
+
+// Level is what a running server uses, for comparing before and after.
+type Level struct {
+	Goroutines, Files int
+}
+
+// Levels reads each server's.
+func (in *Installation) Levels(ctx context.Context) ([]Level, error) {
+	var all []Level
+	for _, s := range in.Servers {
+		samples, err := s.Metrics(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("server %d: %w", s.Index, err)
+		}
+		files, err := s.openFiles()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, Level{Goroutines: int(samples["go_goroutines"]), Files: files})
+	}
+	return all, nil
+}
+
+// Connections counts the clients of PostgreSQL's database and of the Redis nodes, this question's own not.
+func (in *Installation) Connections(ctx context.Context) (ledger, redis int, err error) {
+	if in.Postgres == nil {
+		return 0, 0, nil
+	}
+	c, err := pgx.Connect(ctx, in.Postgres.URL())
+	if err != nil {
+		return 0, 0, err
+	}
+	defer c.Close(ctx)
+	err = c.QueryRow(ctx, `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(&ledger)
+	for _, n := range in.Redis {
+		clients, clientsErr := n.Clients(ctx)
+		if clientsErr == nil {
+			redis += clients
+		}
+	}
+	return ledger, redis, err
+}
+
+// Leaks waits, for at most half a minute, until every server uses about as much as it did before and the backends have no
+// more clients than the servers' pools may keep; it tells what is left over. The crowd must have ended.
+func (in *Installation) Leaks(before []Level) error {
+	const (
+		slack      = 40 // goroutines and files of connections that a pool keeps for the next burst
+		poolLedger = 16 // per server
+		poolRedis  = 16 // per server and node
+		followers  = 8  // connections outside the pools
+	)
+	return await(patience/2, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		after, err := in.Levels(ctx)
+		if err != nil {
+			return err
+		}
+		var left []error
+		for i, level := range after {
+			if level.Goroutines > before[i].Goroutines+slack || level.Files > before[i].Files+slack {
+				left = append(left, fmt.Errorf("server %d used %+v and uses %+v", i, before[i], level))
+			}
+		}
+		ledger, redis, err := in.Connections(ctx)
+		if err != nil {
+			return err
+		}
+		servers := len(in.Servers)
+		if ledger > servers*(poolLedger+followers) || redis > servers*len(in.Redis)*(poolRedis+followers) {
+			left = append(left, fmt.Errorf("%d connections to the ledger and %d to Redis are open", ledger, redis))
+		}
+		return errors.Join(left...)
+	})
+}
