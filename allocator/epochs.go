@@ -13,8 +13,9 @@ import (
 // another incarnation.
 //
 // An epoch belongs to one incarnation of one node, and only the ledger issues it, by compare-and-set; one that was
-// superseded never gets another. So of two servers that see the same loss one opens the new epoch and the other adopts
-// it, and a server that still talks to an isolated old primary cannot bring it back.
+// superseded gets no other while its successor is young. So of two servers that see the same loss one opens the new epoch
+// and the other adopts it, and a server that still talks to an isolated old primary cannot bring it back at once. It may
+// later (see Quarantine), because the successor may have been a process that nobody can reach any more.
 type epochKeeper struct {
 	inventory Inventory
 	ledger    Ledger
@@ -37,6 +38,11 @@ type renewal struct {
 }
 
 const renewalTimeout = 3 * time.Second
+
+// Quarantine is how long an epoch must have been current, by the ledger's clock, before an incarnation that was replaced may
+// get an epoch again. It keeps two nodes that both believe to be the primary from taking the shard from each other without
+// end; that nothing is sold twice does not depend on it.
+const Quarantine = 15 * time.Second
 
 func newEpochKeeper(inventory Inventory, ledger Ledger, log *slog.Logger, count func(string)) *epochKeeper {
 	return &epochKeeper{inventory: inventory, ledger: ledger, log: log, count: count, shards: make([]shardEpochs, inventory.Shards())}

@@ -102,7 +102,7 @@ var (
 	ErrIncarnationLost = errors.New("incarnation lost")
 	// ErrEpochStale: the shard has a newer epoch than the caller's. Nothing was done.
 	ErrEpochStale = errors.New("epoch is stale")
-	// ErrIdentitySuperseded: the ledger never gives an epoch to an incarnation that was replaced once.
+	// ErrIdentitySuperseded: the ledger gives no epoch to an incarnation that was replaced a moment ago: see Quarantine.
 	ErrIdentitySuperseded = errors.New("incarnation was superseded")
 	// ErrSchema: the ledger's schema is not the one this program needs.
 	ErrSchema = errors.New("ledger schema does not fit")

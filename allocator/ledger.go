@@ -22,7 +22,7 @@ type Ledger interface {
 	Epochs(ctx context.Context) (map[int]ShardEpoch, error)
 	// OpenEpoch makes expected+1 the shard's epoch, on the named incarnation. Where the present one is not expected, it
 	// answers the present one and false. ErrIdentitySuperseded, whatever is expected, where the incarnation was replaced by
-	// another before.
+	// another before and the present epoch is younger than Quarantine by the ledger's clock.
 	OpenEpoch(ctx context.Context, shard int, expected int64, identity string) (ShardEpoch, bool, error)
 
 	// PutSite creates or replaces a site's details (never its generation); created tells which. The version is 1 at first

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -149,8 +150,8 @@ func (l *Ledger) Epochs(ctx context.Context) (epochs map[int]allocator.ShardEpoc
 	return epochs, err
 }
 
-// OpenEpoch makes expected+1 the shard's epoch. An incarnation that was replaced never gets one again; the present one
-// may, for a flush that it survived.
+// OpenEpoch makes expected+1 the shard's epoch. An incarnation that was replaced gets none while its successor is young; the
+// present one may, for a flush that it survived.
 func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, identity string) (present allocator.ShardEpoch, opened bool, err error) {
 	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		present, opened = allocator.ShardEpoch{}, false
@@ -160,14 +161,15 @@ func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, ident
 		}
 		had := make(map[string]bool)
 		var e allocator.ShardEpoch
-		if _, err = pgx.ForEachRow(rows, []any{&e.Epoch, &e.Identity}, func() error {
+		var age time.Duration
+		if _, err = pgx.ForEachRow(rows, []any{&e.Epoch, &e.Identity, &age}, func() error {
 			had[e.Identity], present = true, e
 			return nil
 		}); err != nil {
 			return err
 		}
 		switch {
-		case had[identity] && identity != present.Identity:
+		case had[identity] && identity != present.Identity && age < allocator.Quarantine:
 			return fmt.Errorf("shard %d, incarnation %q: %w", shard, identity, allocator.ErrIdentitySuperseded)
 		case present.Epoch != expected:
 			return nil

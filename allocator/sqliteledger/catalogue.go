@@ -43,8 +43,9 @@ func (l *Ledger) Epochs(ctx context.Context) (map[int]allocator.ShardEpoch, erro
 // OpenEpoch compares and sets.
 func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, identity string) (e allocator.ShardEpoch, opened bool, err error) {
 	err = l.write(ctx, func(t *tx) error {
-		_, err := t.one("SELECT epoch, identity FROM shard_epochs WHERE shard = ? ORDER BY epoch DESC LIMIT 1", []any{shard},
-			&e.Epoch, &e.Identity)
+		var openedAt int64
+		_, err := t.one("SELECT epoch, identity, opened_at FROM shard_epochs WHERE shard = ? ORDER BY epoch DESC LIMIT 1", []any{shard},
+			&e.Epoch, &e.Identity, &openedAt)
 		if err != nil {
 			return err
 		}
@@ -53,7 +54,7 @@ func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, ident
 		if err != nil {
 			return err
 		}
-		if had && e.Identity != identity {
+		if had && e.Identity != identity && t.now-openedAt < allocator.Quarantine.Microseconds() {
 			return fmt.Errorf("shard %d, incarnation %q: %w", shard, identity, allocator.ErrIdentitySuperseded)
 		}
 		if e.Epoch != expected {

@@ -156,7 +156,7 @@ func testDays(t *testing.T, l allocator.Ledger) {
 	same(t, "the day after the first site's last", page, want[4:5])
 }
 
-// testEpochs: a compare-and-set, for ever against an incarnation that was replaced.
+// testEpochs: a compare-and-set, closed for a while to an incarnation that was replaced.
 func testEpochs(t *testing.T, l allocator.Ledger) {
 	open := func(shard int, expected int64, identity string, want allocator.ShardEpoch, opened bool) {
 		t.Helper()

@@ -24,6 +24,7 @@ type Ledger struct {
 	last     time.Time // of the latest transaction
 	settings map[string][]byte
 	epochs   map[int][]allocator.ShardEpoch // history of each shard, the current one last
+	opened   map[int]time.Time              // when the current one was
 	sites    map[allocator.SiteID]allocator.Site
 	zones    map[string]*time.Location
 	services map[allocator.ServiceCode]allocator.Service
@@ -49,6 +50,7 @@ func New(now func() time.Time) *Ledger {
 		now:      now,
 		settings: make(map[string][]byte),
 		epochs:   make(map[int][]allocator.ShardEpoch),
+		opened:   make(map[int]time.Time),
 		sites:    make(map[allocator.SiteID]allocator.Site),
 		zones:    make(map[string]*time.Location),
 		services: make(map[allocator.ServiceCode]allocator.Service),
@@ -152,7 +154,7 @@ func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, ident
 	defer l.leave()
 	present := l.epoch(shard)
 	superseded := slices.ContainsFunc(l.epochs[shard], func(e allocator.ShardEpoch) bool { return e.Identity == identity })
-	if superseded && present.Identity != identity {
+	if superseded && present.Identity != identity && l.clock().Sub(l.opened[shard]) < allocator.Quarantine {
 		return present, false, fmt.Errorf("shard %d, incarnation %q: %w", shard, identity, allocator.ErrIdentitySuperseded)
 	}
 	if present.Epoch != expected {
@@ -160,6 +162,7 @@ func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, ident
 	}
 	next := allocator.ShardEpoch{Epoch: expected + 1, Identity: identity}
 	l.epochs[shard] = append(l.epochs[shard], next)
+	l.opened[shard] = l.clock()
 	return next, true, nil
 }
 

@@ -74,7 +74,7 @@ SELECT e.shard, e.epoch, e.identity FROM shard_epochs e
 WHERE e.epoch = (SELECT max(l.epoch) FROM shard_epochs l WHERE l.shard = e.shard);
 
 -- name: EpochHistory
-SELECT e.epoch, e.identity FROM shard_epochs e WHERE e.shard = $1::INT8 ORDER BY e.epoch;
+SELECT e.epoch, e.identity, now() - e.opened_at FROM shard_epochs e WHERE e.shard = $1::INT8 ORDER BY e.epoch;
 
 -- name: OpenEpoch
 INSERT INTO shard_epochs (shard, epoch, identity) VALUES ($1::INT8, $2::INT8, $3::TEXT);
