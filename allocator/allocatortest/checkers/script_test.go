@@ -11,9 +11,14 @@ import (
 	"muster/allocator/allocatortest/checkers"
 )
 
+// fataler is a test, or a property's one.
+type fataler interface {
+	Fatalf(format string, args ...any)
+}
+
 // script writes a correct run: everything happens at one instant of a serial execution, and operations get windows around it.
 type script struct {
-	t       testing.TB
+	t       fataler
 	now     int64
 	widen   func() (before, after int64)
 	history []checkers.Op
@@ -34,7 +39,7 @@ var (
 	date   = allocator.DateOf(origin)
 )
 
-func newScript(t testing.TB) *script {
+func newScript(t fataler) *script {
 	s := &script{
 		t: t, now: 1000, widen: func() (int64, int64) { return 2, 2 },
 		held: make(map[string][]checkers.Claim), places: make(map[string][]int32), docs: make(map[allocator.SiteID]allocator.Day),
@@ -163,6 +168,28 @@ func (s *script) live(person string, service allocator.ServiceCode) *allocator.B
 	return nil
 }
 
+// revoked says whether a hold's claims have no seat in the present document, which may be another than that of the grant.
+func (s *script) revoked(name string) allocator.Code {
+	for _, c := range s.held[name] {
+		live := allocator.Counts{}
+		for i := range s.e.Bookings {
+			if b := &s.e.Bookings[i]; b.Slot == c.Slot && b.Status.Live() {
+				live[b.Service]++
+			}
+		}
+		var joining []allocator.ServiceCode
+		for _, other := range s.held[name] {
+			if other.Slot == c.Slot {
+				joining = append(joining, other.Service)
+			}
+		}
+		if document, _ := s.docs[site].Slot(c.Slot, time.UTC); !allocator.Joins(document.Pools, live, joining) {
+			return allocator.CodeHoldRevoked
+		}
+	}
+	return ""
+}
+
 // record writes the rows of a hold: booked, or void for a reason.
 func (s *script) record(name string, reason allocator.Code) (references []string) {
 	for i, c := range s.held[name] {
@@ -191,6 +218,9 @@ func (s *script) confirm(name string, reason allocator.Code) []string {
 			op.Code = allocator.CodeAlreadyBooked
 		}
 	}
+	if op.Code == "" {
+		op.Code = s.revoked(name)
+	}
 	references := s.record(name, op.Code)
 	if op.Code == "" {
 		for i := range op.Claims {
@@ -207,7 +237,7 @@ func (s *script) confirm(name string, reason allocator.Code) []string {
 // unanswered records a hold whose client never hears of it.
 func (s *script) unanswered(name string) {
 	claims := slices.Clone(s.held[name])
-	s.record(name, "")
+	s.record(name, s.revoked(name))
 	s.did(checkers.Op{Kind: checkers.KindConfirm, Hold: name, Claims: claims, Return: checkers.Never, Code: allocator.CodeOutcomeUnknown})
 }
 
@@ -237,8 +267,11 @@ func (s *script) arrive(reference string) {
 	s.did(checkers.Op{Kind: checkers.KindStatus, Cancels: reference})
 }
 
-// move confirms a hold in place of a booking.
+// move confirms a hold in place of a booking, where it has a seat beside all others.
 func (s *script) move(name, old string) []string {
+	if s.revoked(name) != "" {
+		return s.confirm(name, allocator.CodeHoldRevoked)
+	}
 	s.end(s.row(old), allocator.EventMoved, "moved")
 	references := s.record(name, "")
 	key, _ := allocator.ParseReference(references[0])
@@ -254,12 +287,17 @@ func (s *script) release(name string) {
 	s.did(checkers.Op{Kind: checkers.KindRelease, Hold: name})
 }
 
-// walkIn books somebody without a hold of their own.
-func (s *script) walkIn(name string, c checkers.Claim) string {
-	s.held[name], s.places[name] = []checkers.Claim{c}, []int32{99}
+// walkIn books somebody at once where there is room, and says whether there was.
+func (s *script) walkIn(name string, c checkers.Claim) bool {
+	granted := s.hold(name, c)
+	s.history = s.history[:len(s.history)-1] // nobody saw that hold
+	if !granted {
+		s.did(checkers.Op{Kind: checkers.KindWalkIn, Hold: name, Claims: []checkers.Claim{c}, Code: allocator.CodeSlotFull})
+		return false
+	}
 	c.Reference = s.record(name, "")[0]
 	s.did(checkers.Op{Kind: checkers.KindWalkIn, Hold: name, Claims: []checkers.Claim{c}})
-	return c.Reference
+	return true
 }
 
 // finish adds what the inventory knows when all is quiet, and gives the run.
@@ -280,7 +318,7 @@ func (s *script) finish() ([]checkers.Op, *checkers.Evidence) {
 //
 //	A books RSV, B and C book FLU together, A is refused another RSV, A cancels and books again, moves it; D's confirm is
 //	never answered but recorded; E walks in; F releases a hold; G's hold expires; the publisher cancels H; I arrives.
-func example(t testing.TB) *script {
+func example(t fataler) *script {
 	s := newScript(t)
 	s.publish(map[string]int{"RSV FLU": 3, "FLU": 1})
 	s.hold("a", claim(0, "RSV", "A"))
