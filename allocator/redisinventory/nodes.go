@@ -57,6 +57,14 @@ func hooked(c *redis.Client, hooks []redis.Hook) {
 
 func (n *nodes) close() error { return n.client.Close() }
 
+// lookAgain has a cluster's client find out soon, in the background, who serves what. By itself it does so once a minute, and
+// when a node redirects it: a dead one does not, nor a demoted one that is only asked who it is.
+func (n *nodes) lookAgain(ctx context.Context) {
+	if n.cluster != nil {
+		n.cluster.ReloadState(ctx) // many calls at once become one
+	}
+}
+
 // master is the node that serves a key.
 func (n *nodes) master(ctx context.Context, key string) (*redis.Client, error) {
 	if n.cluster == nil {
@@ -140,12 +148,12 @@ func (inv *Inventory) onConnection(ctx context.Context, shard int, f func(ctx co
 	ctx = context.WithValue(ctx, opening{}, true)
 	node, err := inv.nodes.master(ctx, inv.keys[shard].epoch)
 	if err != nil {
-		return failure(shard, err)
+		return inv.failed(ctx, shard, err)
 	}
 	c := node.Conn()
 	defer c.Close()
 	if err := f(ctx, c, node.Options().Addr); err != nil {
-		return failure(shard, err)
+		return inv.failed(ctx, shard, err)
 	}
 	return nil
 }

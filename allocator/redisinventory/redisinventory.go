@@ -101,9 +101,18 @@ func (inv *Inventory) run(ctx context.Context, shard int, epoch int64, m method,
 	}
 	reply, err := inv.nodes.client.EvalSha(ctx, scripts[m].sha, []string{inv.keys[shard].epoch}, args...).Result()
 	if err != nil {
-		return nil, failure(shard, err)
+		return nil, inv.failed(ctx, shard, err)
 	}
 	return reply, nil
+}
+
+// failed gives an error its meaning, and looks for the shard's node anew where this one gave no answer.
+func (inv *Inventory) failed(ctx context.Context, shard int, err error) error {
+	err = failure(shard, err)
+	if errors.Is(err, allocator.ErrUnavailable) {
+		inv.nodes.lookAgain(ctx)
+	}
+	return err
 }
 
 // failure gives an error its meaning: see allocator.ErrUnavailable and its neighbours.
