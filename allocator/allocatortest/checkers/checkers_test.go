@@ -221,13 +221,13 @@ var wrecks = []broken{
 	{"released by nobody", "holds", "P3", "nobody had released", func(s *script) { s.find(checkers.KindConfirm, "g").Code = allocator.CodeHoldReleased }},
 	{"no reason", "holds", "P3", "no reason for a hold", func(s *script) { s.find(checkers.KindConfirm, "g").Code = allocator.CodeHoldUnknown }},
 	{"not counted", "holds", "P3", "refusals were counted", func(s *script) { s.e.Counted = map[string]int{"ALREADY_BOOKED": 1} }},
-	{"one hold too many", "holds", "P3", "no document seats them", func(s *script) {
+	{"one hold too many", "holds", "P3", "than any document seats", func(s *script) {
 		for _, name := range []string{"w", "x", "y", "z"} {
 			s.held[name] = []checkers.Claim{claim(1, "RSV", "")}
 			s.did(checkers.Op{Kind: checkers.KindHold, Hold: name, Claims: s.held[name], Deadline: s.now + lifetime})
 		}
 	}},
-	{"one hold too many beside bookings", "holds", "P3", "no document seats them", func(s *script) {
+	{"one hold too many beside bookings", "holds", "P3", "than any document seats", func(s *script) {
 		for _, name := range []string{"w", "x", "y"} {
 			s.did(checkers.Op{Kind: checkers.KindHold, Hold: name, Claims: []checkers.Claim{claim(1, "RSV", "")}, Deadline: s.now + lifetime})
 		}

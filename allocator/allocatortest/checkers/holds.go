@@ -2,6 +2,7 @@ package checkers
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -127,10 +128,19 @@ func (r *Run) counted() (violations []Violation) {
 	return violations
 }
 
-// use is a time in which a place of a slot was certainly in use: half open.
+// use is a time in which a place of a slot was certainly in use, by a hold or by its booking: half open.
 type use struct {
 	from, to int64
 	service  allocator.ServiceCode
+	hold     string
+	booking  allocator.BookingKey // 0: a hold
+}
+
+func (u use) String() string {
+	if u.booking != 0 {
+		return fmt.Sprintf("[%s…%s] %s booked as %s", instant(u.from), instant(u.to), u.service, u.booking.Reference())
+	}
+	return fmt.Sprintf("[%s…%s] %s held as %q", instant(u.from), instant(u.to), u.service, u.hold)
 }
 
 // seated checks, slot by slot, that all that was in use at one time has a seat in the most generous document.
@@ -183,7 +193,7 @@ func (r *Run) usedByHold(h *holdLife, uses map[allocator.SlotID][]use) {
 		}
 		for j := range op.Claims {
 			slot := op.Claims[j].Slot
-			uses[slot] = append(uses[slot], use{op.Return, to, op.Claims[j].Service})
+			uses[slot] = append(uses[slot], use{from: op.Return, to: to, service: op.Claims[j].Service, hold: h.name})
 		}
 	}
 }
@@ -212,7 +222,7 @@ func (h *holdLife) kept() int64 {
 // it: then its place was certain only until the deadline of its hold. One whose hold was lost, released or past its deadline
 // is not counted: another hold may have had its place meanwhile, and will be refused.
 func (r *Run) usedByBooking(row *allocator.Booking, f *fate) (use, bool) {
-	u := use{f.booked.back, Never, row.Service}
+	u := use{from: f.booked.back, to: Never, service: row.Service, booking: row.Key}
 	if !row.Status.Live() {
 		u.to = r.ending(row).call
 	}
@@ -257,13 +267,14 @@ func (r *Run) crowded(slot allocator.SlotID, list []use) []Violation {
 		}
 		began = next
 		var at []allocator.ServiceCode
+		var who []use
 		for _, u := range list[:next] {
 			if u.to >= end {
-				at = append(at, u.service)
+				at, who = append(at, u.service), append(who, u)
 			}
 		}
 		if slices.Contains(allocator.Seat(pools, at), false) {
-			return []Violation{violated("P3", "at %s just before %d clients had %v, acknowledged, and no document seats them: %v", describeSlot(slot), end, at, pools)}
+			return []Violation{violated("P3", "at %s just before %s clients had more, acknowledged, than any document seats: %v in %v", describeSlot(slot), instant(end), who, pools)}
 		}
 	}
 	return nil
