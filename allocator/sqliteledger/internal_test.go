@@ -37,6 +37,34 @@ func (l *Ledger) LimitPages(t *testing.T, more int) (lift func()) {
 	return func() { limit(1 << 30) }
 }
 
+// TestRolledBack: on a full disk SQLite ends a transaction by itself, and has none to roll back. The ledger goes on.
+func TestRolledBack(t *testing.T) {
+	l, err := Open(t.Context(), t.TempDir(), Options{Readers: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	if err := l.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	full := errors.New("the disk is full")
+	fails := func(tx *tx) error {
+		if err := tx.exec("DELETE FROM settings WHERE name = 'nobody'"); err != nil { // leaves a prepared statement
+			return err
+		}
+		return errors.Join(tx.exec("ROLLBACK"), full)
+	}
+	if err := l.write(t.Context(), fails); !errors.Is(err, full) {
+		t.Errorf("wrote: %v", err)
+	}
+	if err := l.read(t.Context(), func(tx *tx) error { return errors.Join(tx.exec("ROLLBACK"), full) }); !errors.Is(err, full) {
+		t.Errorf("read: %v", err)
+	}
+	if _, err := l.Agree(t.Context(), "secret", []byte("x")); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
 // TestPlans: no statement that the suite runs reads a whole table, but for those that list one.
 func TestPlans(t *testing.T) {
 	l, err := Open(t.Context(), t.TempDir(), Options{Readers: 1})

@@ -40,12 +40,17 @@ func (c *connection) close() error {
 	if c.conn == nil {
 		return nil
 	}
+	err := errors.Join(c.closeStatements(), c.conn.Close())
+	c.conn = nil
+	return err
+}
+
+func (c *connection) closeStatements() error {
 	var errs []error
 	for _, s := range c.statements {
 		errs = append(errs, s.Close())
 	}
-	errs = append(errs, c.conn.Close())
-	c.conn, c.statements = nil, nil
+	c.statements = nil
 	return errors.Join(errs...)
 }
 
@@ -53,6 +58,7 @@ func (c *connection) close() error {
 // connection is given up, and with it whatever was open on it.
 func (c *connection) rollback(ctx context.Context) {
 	if _, err := c.conn.ExecContext(context.WithoutCancel(ctx), "ROLLBACK"); err != nil {
+		_ = c.closeStatements()                                      // first: without their connection they crash the program
 		_ = c.conn.Raw(func(any) error { return driver.ErrBadConn }) // not to be used again
 		_ = c.close()
 	}
