@@ -53,6 +53,7 @@ var rooms = []room{
 	{path: "muster/allocator/allocatortest/reliability", may: []string{"muster/allocator/allocatortest/checkers"}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/reliability/report", may: []string{"muster/allocator/allocatortest/reliability"}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/servers", may: []string{pgxLib, redisLib}, testing: true, outside: true},
+	{path: "muster/loadtest/crash", testing: true, outside: true},
 	{path: "muster/geo", outside: true},
 	{path: "muster/geo/internal/postcodegen", may: []string{"muster/geo", "muster/geo/internal/postcodetar"}, outside: true},
 	{path: "muster/geo/internal/postcodetar", outside: true},

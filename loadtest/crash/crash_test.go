@@ -1,0 +1,174 @@
+package crash
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"muster/loadtest/installation"
+)
+
+var (
+	everyPoint = flag.Bool("crash.all", false, "kill at every point, not only at those that tell most")
+	onePoint   = flag.String("crash.point", "", "kill at this `point` only, as in record/after or embedded:record/after")
+	hitsFlag   = flag.String("crash.hits", "1", "which passings of each point to kill at, as in 1,2,5")
+	reportFlag = flag.String("crash.report", "", "write crashpoints.json into this `folder`, whose path must be absolute")
+	lanesFlag  = flag.Int("crash.lanes", 6, "how many installations are used at once")
+)
+
+func TestMain(m *testing.M) { installation.Main(m) }
+
+// telling are the points of a quick run.
+var telling = []string{"record/before", "record/after", "pin/after", "settle/before", "void/after", "open-epoch/after"}
+
+// job is one death.
+type job struct {
+	point    string
+	embedded bool
+	hit      int
+}
+
+func (j job) String() string {
+	name := j.point
+	if j.embedded {
+		name = "embedded:" + name
+	}
+	return fmt.Sprintf("%s hit %d", name, j.hit)
+}
+
+// step is what the point is before or after.
+func (j job) step() string {
+	step, _, _ := strings.Cut(j.point, "/")
+	return step
+}
+
+// knownPoints asks the program.
+func knownPoints(t *testing.T) []string {
+	t.Helper()
+	list := exec.CommandContext(t.Context(), installation.Program(t, "-tags=crashpoints"))
+	list.Env = append(os.Environ(), "MUSTER_CRASH_LIST=1")
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("the program does not list its points: %v", err)
+	}
+	return strings.Fields(string(out))
+}
+
+// chosen are the points of this run, and the kinds of servers.
+func chosen(t *testing.T, known []string) (points []string, kinds []bool) {
+	t.Helper()
+	name, embedded := strings.CutPrefix(*onePoint, "embedded:")
+	switch {
+	case name != "" && !slices.Contains(known, name):
+		t.Fatalf("-crash.point=%s: no such point; MUSTER_CRASH_LIST=1 lists them", name)
+	case name != "":
+		return []string{name}, []bool{embedded}
+	case *everyPoint:
+		return known, []bool{false, true}
+	}
+	return telling, []bool{false}
+}
+
+func hits(t *testing.T) (list []int) {
+	t.Helper()
+	for text := range strings.SplitSeq(*hitsFlag, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("-crash.hits=%s: %q is not a number from 1", *hitsFlag, text)
+		}
+		list = append(list, n)
+	}
+	return list
+}
+
+// Every point that the program knows has a way that leads there, or a reason why nobody gets there; and every way leads to
+// a point.
+func TestEveryPointHasItsWay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the program, and -short was asked for")
+	}
+	used := make(map[string]bool)
+	for _, point := range knownPoints(t) {
+		for _, embedded := range []bool{false, true} {
+			w, _, ok := wayTo(point, embedded)
+			if !ok || (w.traffic == nil) == (w.why == "") {
+				t.Errorf("%s: give it a row in steps_test.go that says how to get there, or why nobody can", job{point, embedded, 1})
+			}
+		}
+		step, _, _ := strings.Cut(point, "/")
+		used[step] = true
+	}
+	for step := range ways {
+		if !used[step] {
+			t.Errorf("the table speaks of %s, which is no step", step)
+		}
+	}
+	for step := range embeddedWays {
+		if !used[step] {
+			t.Errorf("the embedded table speaks of %s, which is no step", step)
+		}
+	}
+}
+
+// TestCrashPoints kills the victim at each chosen point.
+func TestCrashPoints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes, and -short was asked for")
+	}
+	known := knownPoints(t)
+	points, kinds := chosen(t, known)
+	report := newReport(known, points)
+	began := time.Now()
+	t.Run("kill", func(t *testing.T) {
+		for _, embedded := range kinds {
+			jobs := report.plan(points, embedded, hits(t))
+			lanes := min(*lanesFlag, len(jobs))
+			if len(kinds) > 1 {
+				lanes = max(1, lanes/len(kinds))
+			}
+			name := "redis+postgresql"
+			if embedded {
+				name = "embedded"
+			}
+			t.Run(name, func(t *testing.T) { inLanes(t, jobs, lanes, embedded, report) })
+		}
+	})
+	report.took = time.Since(began)
+	report.finish(t, *reportFlag)
+}
+
+// inLanes shares jobs out to installations.
+func inLanes(t *testing.T, jobs []job, lanes int, embedded bool, report *report) {
+	t.Parallel()
+	queue := make(chan job, len(jobs))
+	for _, j := range jobs {
+		queue <- j
+	}
+	close(queue)
+	for n := range lanes {
+		t.Run(fmt.Sprint("lane", n), func(t *testing.T) {
+			t.Parallel()
+			l := newLane(t, n, embedded)
+			for j := range queue {
+				t.Run(j.String(), func(t *testing.T) {
+					r := l.run(t, j.point, j.hit)
+					for _, v := range r.violations {
+						t.Errorf("%s: %s", v.Promise, v.Text)
+					}
+					t.Logf("died after %.1f s, recovered in %.1f s, judged after %.1f s", r.approach.Seconds(), r.recovery.Seconds(), r.whole.Seconds())
+					report.add(j, r)
+				})
+			}
+			// What the courses left is as it was: nothing of one has spoilt another's.
+			for _, v := range l.judgeAll(t) {
+				t.Errorf("after all courses: %s: %s", v.Promise, v.Text)
+			}
+		})
+	}
+}

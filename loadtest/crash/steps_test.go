@@ -1,0 +1,288 @@
+package crash
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"muster/allocator"
+)
+
+// way is how a server is led to a step.
+type way struct {
+	start   bool            // the step is part of starting: the process is armed from its beginning, and its traffic is that
+	alone   bool            // the other server is frozen until the victim has died: it would be faster, or take the step over
+	most    int             // the step comes at most so often in one process, in the time that there is; 0: as often as wanted
+	prepare func(c *course) // before anything is armed
+	traffic func(c *course) // again and again until the victim has died
+	why     string          // why nobody can get there; then nothing else is set
+}
+
+// ways says how two servers are led to each step. A step's commit is reached as the step is, unless it has a row.
+var ways = map[string]way{
+	"identity": {alone: true, traffic: (*course).flush},
+	"open":     {alone: true, traffic: (*course).flush},
+	"hold":     {traffic: (*course).book},
+	"extend":   {traffic: (*course).extend},
+	"release":  {traffic: (*course).release},
+	"pin":      {traffic: (*course).book},
+	"reseat":   {traffic: (*course).loseHold},
+	"settle":   {traffic: (*course).book},
+	"free":     {traffic: (*course).cancel},
+	"state":    {traffic: (*course).inspect},
+	"reap":     {traffic: (*course).rest},
+	"stuck":    {traffic: (*course).rest},
+	"apply":    {traffic: (*course).publish},
+	"begin":    {traffic: (*course).newSite},
+	"load":     {traffic: (*course).newSite},
+	"finish":   {traffic: (*course).newSite},
+
+	"read-site": {traffic: (*course).publish},
+	"repair":    {start: true, alone: true, most: drifts, prepare: (*course).drift, traffic: (*course).rest},
+	"usage":     {traffic: (*course).flush},
+	"changes":   {traffic: (*course).rest},
+
+	"check":      {start: true, most: 2, traffic: (*course).rest},
+	"agree":      {start: true, most: 2, traffic: (*course).rest},
+	"epochs":     {alone: true, traffic: (*course).flush},
+	"open-epoch": {alone: true, traffic: (*course).flush},
+
+	"put-site":     {traffic: (*course).putSite},
+	"put-service":  {traffic: (*course).putService},
+	"services":     {traffic: (*course).putService},
+	"sites":        {start: true, most: 2, traffic: (*course).rest},
+	"site":         {traffic: (*course).putSite},
+	"days":         {start: true, most: 1, traffic: (*course).rest},
+	"day":          {traffic: (*course).getDay},
+	"publish":      {traffic: (*course).publish},
+	"record":       {traffic: (*course).book},
+	"void":         {traffic: (*course).lose},
+	"transition":   {traffic: (*course).cancel},
+	"bookings":     {traffic: (*course).showBooking},
+	"slot":         {traffic: (*course).showBooking},
+	"day-bookings": {traffic: (*course).listDay},
+	"site-state":   {traffic: (*course).newSite},
+	"generations":  {start: true, most: 2, traffic: (*course).rest},
+	"changed":      {traffic: (*course).rest},
+	"events":       {traffic: (*course).readEvents},
+	"now":          {traffic: (*course).rest},
+	"close":        {most: 1, traffic: (*course).stop},
+	"migrate":      {start: true, most: 1, traffic: (*course).rest},
+
+	"reply-hold":      {traffic: (*course).book},
+	"reply-extend":    {traffic: (*course).extend},
+	"reply-release":   {traffic: (*course).release},
+	"reply-confirm":   {traffic: (*course).book},
+	"reply-cancel":    {traffic: (*course).cancel},
+	"reply-status":    {traffic: (*course).arrive},
+	"reply-walk-in":   {traffic: (*course).walkIn},
+	"reply-day":       {traffic: (*course).publish},
+	"reply-upload":    {traffic: (*course).upload},
+	"reply-catalogue": {traffic: (*course).putSite},
+	"reply-read":      {traffic: (*course).getDay},
+}
+
+// only the first moment of a commit is known of SQLite.
+var sqliteMoments = map[string]string{
+	"sent":  "SQLite commits within the process: there is no moment at which it was told and has not answered",
+	"after": "the moment after a commit of SQLite is the moment after the step",
+}
+
+const (
+	leavesNothing = "it changes nothing that outlives the embedded server: the point is covered with two servers"
+	alwaysRebuilt = "the embedded inventory is rebuilt by every start, and drifts from its ledger in no way that a test could bring about from outside"
+)
+
+// embeddedWays are the rows of the embedded server that differ. It opens an epoch when it starts, and never again.
+var embeddedWays = withoutReads(map[string]way{
+	"open":       {start: true, most: 1, traffic: (*course).rest},
+	"agree":      {start: true, most: 1, traffic: (*course).rest},
+	"open-epoch": {start: true, most: 1, traffic: (*course).rest},
+	"reseat":     {start: true, prepare: (*course).holdSome, traffic: (*course).confirmSome},
+	"repair":     {why: alwaysRebuilt},
+
+	"events-commit": {why: "SQLite numbers an event in the transaction that it tells of: reading them writes nothing"},
+})
+
+// withoutReads adds the steps that leave nothing behind.
+func withoutReads(rows map[string]way) map[string]way {
+	for _, step := range []string{
+		"identity", "state", "reap", "stuck", "read-site", "usage", "changes", "check", "epochs", "services", "sites", "site",
+		"days", "day", "bookings", "slot", "day-bookings", "site-state", "generations", "changed", "events", "now", "close",
+		"reply-read",
+	} {
+		rows[step] = way{why: leavesNothing}
+	}
+	return rows
+}
+
+// wayTo finds the way to a point; false where no row of the table speaks of it.
+func wayTo(point string, embedded bool) (w way, step string, ok bool) {
+	step, moment, _ := strings.Cut(point, "/")
+	base, commit := strings.CutSuffix(step, "-commit")
+	for _, name := range []string{step, base} {
+		if w, ok = embeddedWays[name]; embedded && ok {
+			break
+		}
+		if w, ok = ways[name]; ok {
+			break
+		}
+	}
+	if why := sqliteMoments[moment]; embedded && commit && why != "" && w.why == "" {
+		w = way{why: why}
+	}
+	return w, step, ok
+}
+
+// The traffic that leads to steps. Each asks the victim first, and goes on elsewhere when that is silent.
+
+func (c *course) rest() { pause(context.Background(), 50*time.Millisecond) }
+
+func (c *course) book() { c.desk.book(c.victimFirst(), c.places(serviceA)) }
+
+func (c *course) extend() {
+	if h := c.desk.hold(c.victimFirst(), c.places(serviceA)); h != nil {
+		c.desk.extend(c.victimFirst(), h)
+	}
+}
+
+func (c *course) release() {
+	if h := c.desk.hold(c.victimFirst(), c.places(serviceA)); h != nil {
+		c.desk.release(c.victimFirst(), h)
+	}
+}
+
+func (c *course) cancel() {
+	c.desk.cancel(c.victimFirst(), c.desk.book(c.victimFirst(), c.places(serviceA)))
+}
+
+func (c *course) arrive() {
+	c.desk.arrive(c.victimFirst(), c.desk.book(c.victimFirst(), c.places(serviceA)))
+}
+
+func (c *course) walkIn() { c.desk.walkIn(c.victimFirst(), c.places(serviceA)[0]) }
+
+// lose has somebody confirm a second booking of the same programme, which is refused once its void is committed.
+func (c *course) lose() {
+	who := c.desk.somebody()
+	c.desk.confirm(c.victimFirst(), c.desk.hold(c.victimFirst(), c.places(serviceA)), nil, who)
+	c.desk.confirm(c.victimFirst(), c.desk.hold(c.victimFirst(), c.places(serviceA)), nil, who)
+}
+
+// flush makes Redis forget everything, and then asks for a place.
+func (c *course) flush() {
+	c.forget()
+	c.desk.book(c.victimFirst(), c.places(serviceA))
+}
+
+func (c *course) forget() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	since := c.desk.now()
+	if _, err := c.in.Primary().Do(ctx, "FLUSHALL"); err != nil {
+		c.t.Errorf("flush Redis: %v", err)
+	}
+	c.desk.lost(since)
+}
+
+// loseHold confirms a hold that Redis has forgotten.
+func (c *course) loseHold() {
+	h := c.desk.hold(c.victimFirst(), c.places(serviceA))
+	c.forget()
+	c.desk.confirm(c.victimFirst(), h, nil, c.desk.somebody())
+}
+
+func (c *course) inspect() {
+	if h := c.desk.hold(c.victimFirst(), c.places(serviceA)); h != nil {
+		c.desk.look(c.victimFirst(), h.path(""), nil)
+	}
+}
+
+func (c *course) publish() {
+	places := 4 + int(c.desk.serial.Add(1)%3)
+	c.desk.publish(c.victimFirst(), c.site, places)
+}
+
+func (c *course) upload() {
+	places := 4 + int(c.desk.serial.Add(1)%3)
+	c.desk.upload(c.victimFirst(), c.site, places)
+}
+
+// newSite opens a site, whose first hold has it built.
+func (c *course) newSite() {
+	p := c.open()
+	c.desk.book(c.victimFirst(), c.desk.claims(p.id, serviceA, 0))
+}
+
+func (c *course) putSite() {
+	c.desk.putSite(c.victimFirst(), c.site.id, fmt.Sprint("Site renamed ", c.desk.serial.Add(1)))
+}
+
+func (c *course) putService() {
+	c.desk.put(c.victimFirst(), "/v1/services/EXTRA:Any", object{"name": fmt.Sprint("Service renamed ", c.desk.serial.Add(1))})
+}
+
+func (c *course) getDay() { c.desk.look(c.victimFirst(), c.desk.dayPath(c.site.id), staff) }
+
+func (c *course) listDay() {
+	c.desk.look(c.victimFirst(), c.desk.dayPath(c.site.id)+"/bookings", staff)
+}
+
+func (c *course) showBooking() {
+	if b := c.desk.book(c.victimFirst(), c.places(serviceA)); b != nil {
+		c.desk.look(c.victimFirst(), "/v1/bookings/"+b.reference, map[string]string{"Authorization": "Manage " + b.manage})
+	}
+}
+
+func (c *course) readEvents() {
+	c.desk.book(c.victimFirst(), c.places(serviceA))
+	c.desk.look(c.victimFirst(), "/v1/events?limit=10", staff)
+}
+
+func (c *course) stop() { c.victim.Stop() }
+
+// drifts is at how many sites drift makes one.
+const drifts = 5
+
+// drift lets the inventory miss what the ledger knows: the victim cancels bookings while Redis does not hear it, and dies
+// before it could tell. The other server is frozen, so that nobody mends it until the victim has started again.
+func (c *course) drift() {
+	var booked []*booking
+	for range drifts {
+		p := c.open()
+		booked = append(booked, c.desk.book(c.victimFirst(), c.desk.claims(p.id, serviceA, 0)))
+	}
+	if err := c.consistent(c.began, time.Now().Add(patience)); err != nil { // settled: each place counts as booked
+		c.t.Errorf("before the drift: %v", err)
+	}
+	c.other.Pause()
+	c.victim.Redis.Cut()
+	for _, b := range booked {
+		c.desk.cancel([]*server{c.victim}, b)
+	}
+	c.victim.Kill()
+	c.victim.Redis.Heal()
+}
+
+// holdSome and confirmSome lose holds by a restart of the server that has them in its memory.
+func (c *course) holdSome() {
+	for range 6 {
+		c.holds = append(c.holds, c.desk.hold(c.victimFirst(), c.places(serviceA)))
+	}
+}
+
+func (c *course) confirmSome() {
+	if len(c.holds) == 0 {
+		c.rest()
+		return
+	}
+	h := c.holds[0]
+	c.holds = c.holds[1:]
+	c.desk.confirm(c.victimFirst(), h, nil, c.desk.somebody())
+}
+
+// places is one claim in the next slot of the course's site.
+func (c *course) places(service allocator.ServiceCode) []claim {
+	return c.desk.claims(c.site.id, service, int(c.desk.serial.Add(1)))
+}
