@@ -334,6 +334,24 @@ var oddities = []struct {
 			s.did(checkers.Op{Kind: checkers.KindHold, Hold: name, Claims: []checkers.Claim{claim(1, "RSV", "")}, Deadline: s.now + lifetime})
 		}
 	}},
+	{"holds that two incarnations gave", func(s *script) {
+		s.e.Steady, s.e.Splits = false, []checkers.Span{{From: s.now, To: s.now + 8}}
+		for _, name := range []string{"w", "x", "y", "z"} {
+			s.did(checkers.Op{Kind: checkers.KindHold, Hold: name, Claims: []checkers.Claim{claim(1, "RSV", "")}, Deadline: s.now + lifetime})
+		}
+	}},
+	{"an extension that only one incarnation knew", func(s *script) {
+		hold := s.find(checkers.KindHold, "g")
+		s.e.Splits = []checkers.Span{{From: hold.Return - 1, To: hold.Return + 5}}
+		s.history = append(s.history, checkers.Op{Kind: checkers.KindExtend, Hold: "g", Call: hold.Return, Return: hold.Return + 1, Deadline: hold.Deadline + lifetime})
+	}},
+	{"a walk-in that takes any slot, and hears nothing", func(s *script) {
+		s.hold("v", claim(1, "RSV", "V"))
+		s.history = s.history[:len(s.history)-1]
+		s.record("v", "")
+		s.did(checkers.Op{Kind: checkers.KindWalkIn, Hold: "v", Claims: []checkers.Claim{{Slot: allocator.SlotID{Site: site}, Service: "RSV", Person: "V"}}, Return: checkers.Never})
+		s.finish()
+	}},
 	{"a hold that was refused for want of a place", func(s *script) {
 		for _, name := range []string{"x", "y", "z"} {
 			s.did(checkers.Op{Kind: checkers.KindHold, Hold: name, Claims: []checkers.Claim{claim(1, "RSV", "")}, Deadline: s.now + lifetime})

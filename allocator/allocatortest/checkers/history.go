@@ -66,9 +66,11 @@ type Evidence struct {
 	// A counter may be named by its code, or with the observer's prefix "confirm_refused_".
 	Counted map[string]int
 	// Losses are instants, on the clock of Op, at which an inventory is known to have lost something: a restart, a flush, a
-	// failover. Holds that were acknowledged before one are not counted on after it. Where something was granted between a
-	// loss and its detection, list both instants.
+	// failover. Holds that were acknowledged before one are not counted on after it.
 	Losses []int64
+	// Splits are times in which servers may have used two incarnations of one inventory, from a failover until nobody used the
+	// old one any more. What was acknowledged within one is not counted on: the other incarnation may not know of it.
+	Splits []Span
 	// Steady says that no inventory was ever out of reach, failed or lost anything: then nothing was recorded past it.
 	Steady bool
 	// Persons is the key of each person named in claims, as far as it is known. Without it, names are matched to keys by
@@ -77,6 +79,9 @@ type Evidence struct {
 	// Zone is the time zone of the sites.
 	Zone *time.Location
 }
+
+// Span is a time on the clock of Op, both ends included.
+type Span struct{ From, To int64 }
 
 // Violation is one broken promise.
 type Violation struct {

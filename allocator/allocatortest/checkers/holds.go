@@ -61,7 +61,12 @@ func (r *Run) collectHolds() {
 
 // lostWithin says whether an inventory may have lost something between two instants.
 func (r *Run) lostWithin(from, to int64) bool {
-	return slices.ContainsFunc(r.Evidence.Losses, func(at int64) bool { return from <= at && at <= to })
+	return slices.ContainsFunc(r.Evidence.Losses, func(at int64) bool { return from <= at && at <= to }) || r.splitWithin(from, to)
+}
+
+// splitWithin says whether an inventory may have been two between two instants.
+func (r *Run) splitWithin(from, to int64) bool {
+	return slices.ContainsFunc(r.Evidence.Splits, func(s Span) bool { return s.From <= to && from <= s.To })
 }
 
 // confirmRefusals are what a confirm of an acknowledged hold may be refused with.
@@ -165,8 +170,8 @@ func (r *Run) seated() (violations []Violation) {
 }
 
 // usedByHold adds the time for which a hold certainly had its places: from its acknowledgement to its deadline, its
-// release, its confirm or the next loss, whichever comes first. A confirm that succeeds keeps them until it answers. A hold
-// that was refused for want of its place did not have it: that is what it was told, and what is counted.
+// release, its confirm or the next loss, whichever comes first. A hold that was refused for want of its place did not have
+// it: that is what it was told, and what is counted.
 func (r *Run) usedByHold(h *holdLife, uses map[allocator.SlotID][]use) {
 	for i, op := range h.granted {
 		if i > 0 && op.Deadline == h.granted[0].Deadline {
@@ -188,7 +193,12 @@ func (r *Run) usedByHold(h *holdLife, uses map[allocator.SlotID][]use) {
 				to = min(to, at)
 			}
 		}
-		if op.Return >= to {
+		for _, s := range r.Evidence.Splits {
+			if s.From >= op.Call {
+				to = min(to, s.From)
+			}
+		}
+		if op.Return >= to || r.splitWithin(op.Call, op.Return) {
 			continue
 		}
 		for j := range op.Claims {
@@ -198,21 +208,16 @@ func (r *Run) usedByHold(h *holdLife, uses map[allocator.SlotID][]use) {
 	}
 }
 
-// kept is the instant until which confirms left the hold's places where they were.
+// kept is the instant until which confirms certainly left the hold's places where they were. What a confirm recorded may
+// have ended before its answer came.
 func (h *holdLife) kept() int64 {
-	first, booked := int64(math.MaxInt64), int64(math.MaxInt64)
+	first := int64(math.MaxInt64)
 	for _, x := range h.confirms {
 		switch x.Code {
 		case allocator.CodeHoldLost, allocator.CodeHoldRevoked, allocator.CodeSlotFull, allocator.CodeHoldExpired:
 			return math.MinInt64
 		}
 		first = min(first, x.Call)
-		if x.acknowledged() {
-			booked = min(booked, x.Return)
-		}
-	}
-	if booked < math.MaxInt64 {
-		return booked
 	}
 	return first
 }
