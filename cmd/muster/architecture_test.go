@@ -61,6 +61,7 @@ var rooms = []room{
 	{path: "muster/cmd/muster", may: []string{"muster/*", "github.com/alecthomas/kong", metricsLib, redisLib}, outside: true},
 	{path: "muster/cmd/muster/bulk", may: []string{core}, outside: true},
 	{path: "muster/cmd/muster/sample", may: []string{core}},
+	{path: "muster/loadtest/chaos", testing: true},
 	{path: "muster/loadtest/installation", may: []string{core, "muster/allocator/cockroachledger", "muster/allocator/redisinventory", "muster/allocator/sqliteledger", "muster/allocator/allocatortest", "muster/allocator/allocatortest/checkers", "muster/allocator/allocatortest/servers", pgxLib, redisLib, "github.com/Shopify/toxiproxy/v2/*", "github.com/rs/zerolog"}, testing: true, outside: true},
 }
 

@@ -154,6 +154,9 @@ func (c *Crowd) countRepeat(a answer) {
 	if a.err != nil {
 		why = "silence"
 	}
+	if a.code == allocator.CodeInternal {
+		c.complain("P11", "an answer was INTERNAL: %s", a.body)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.silences[why]++
@@ -237,4 +240,18 @@ func (c *Crowd) take(rng *rand.Rand) (booking, bool) {
 	c.live[i] = c.live[len(c.live)-1]
 	c.live = c.live[:len(c.live)-1]
 	return b, true
+}
+
+// persons gives the key of everybody in the history: the installation's secret is known.
+func (c *Crowd) persons() map[string]allocator.PersonKey {
+	secret := allocator.NewSecret([]byte(Secret))
+	keys := make(map[string]allocator.PersonKey)
+	for _, op := range c.History() {
+		for _, claim := range op.Claims {
+			if _, known := keys[claim.Person]; !known && claim.Person != "" {
+				keys[claim.Person] = secret.Person(claim.Person)
+			}
+		}
+	}
+	return keys
 }

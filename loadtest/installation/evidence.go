@@ -15,14 +15,19 @@ import (
 	"muster/allocator/allocatortest/checkers"
 )
 
-// Evidence reads what a run has left behind. The crowd must have ended and Quiesce succeeded.
-func (in *Installation) Evidence(ctx context.Context, w *World) (*checkers.Evidence, error) {
+// Evidence reads what a run has left behind. The crowd must have ended and Quiesce succeeded. Counters are left out where a
+// server was killed: what it counted in its last moments nobody knows.
+func (in *Installation) Evidence(ctx context.Context, c *Crowd) (*checkers.Evidence, error) {
+	w := c.world
 	books, err := in.OpenBooks(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer books.Close()
-	e := &checkers.Evidence{Zone: w.Zone, Counted: in.Counted(ctx)}
+	e := &checkers.Evidence{Zone: w.Zone, Losses: in.losses(), Persons: c.persons()}
+	if !in.killed() {
+		e.Counted = in.Counted(ctx)
+	}
 	if e.Bookings, err = books.Bookings(ctx); err != nil {
 		return nil, err
 	}
@@ -46,6 +51,28 @@ func (in *Installation) Evidence(ctx context.Context, w *World) (*checkers.Evide
 	}
 	e.Days = w.Days()
 	return e, nil
+}
+
+// Lost notes that the inventory may have lost something at this moment. Where clients may go on with what has missed
+// something, or is no longer current, note both when that begins and when it ends.
+func (in *Installation) Lost() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.lost = append(in.lost, time.Now())
+}
+
+func (in *Installation) losses() (instants []int64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, at := range in.lost {
+		instants = append(instants, at.UnixNano())
+	}
+	return instants
+}
+
+// killed says whether any server has had more than one process.
+func (in *Installation) killed() bool {
+	return slices.ContainsFunc(in.Servers, func(s *Server) bool { return s.Starts() > 1 })
 }
 
 // Counted is how often each event of muster_allocator_events_total was counted, by all processes that ever ran as far as

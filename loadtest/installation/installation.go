@@ -93,7 +93,9 @@ type Installation struct {
 	Postgres *Postgres    // nil: embedded
 	Program  string       // the muster executable
 
-	tb testing.TB
+	tb   testing.TB
+	mu   sync.Mutex
+	lost []time.Time
 }
 
 // Start starts an installation whose servers all answer when this returns; tb's cleanup ends it.

@@ -45,7 +45,7 @@ func use(t *testing.T, in *Installation, meanwhile func()) {
 
 func judge(t *testing.T, in *Installation, c *Crowd) {
 	t.Helper()
-	evidence, err := in.Evidence(t.Context(), c.world)
+	evidence, err := in.Evidence(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +119,7 @@ func TestCluster(t *testing.T) {
 	in := Start(t, Options{Redis: RedisCluster})
 	use(t, in, func() {
 		in.Redis[0].Kill()
-		if err := in.Redis[3].awaitInfo("replication", "role:master"); err != nil {
+		if err := in.Redis[3].AwaitMaster(); err != nil {
 			t.Error(err)
 		}
 		in.Redis[0].Restart()

@@ -52,7 +52,7 @@ func replicatedRedis(tb testing.TB, dir string) []*RedisNode {
 	}
 	replica := singleRedis(tb, dir, "redis-1", "--replicaof", host+" "+port)
 	replica.Link = link
-	if err := replica.awaitInfo("replication", "master_link_status:up"); err != nil {
+	if err := replica.AwaitReplica(); err != nil {
 		tb.Fatalf("replica: %v", err)
 	}
 	return []*RedisNode{primary, replica}
@@ -130,7 +130,7 @@ func joinCluster(nodes []*RedisNode, buses []int, masters int) error {
 			return err
 		}
 		if i >= masters {
-			if err := node.awaitInfo("replication", "master_link_status:up"); err != nil {
+			if err := node.AwaitReplica(); err != nil {
 				return err
 			}
 		}
@@ -176,11 +176,11 @@ func (n *RedisNode) Do(ctx context.Context, args ...any) (any, error) {
 	return client.Do(ctx, args...).Result()
 }
 
-// IsMaster says whether the node calls itself a master.
-func (n *RedisNode) IsMaster() bool {
-	text, err := n.Do(context.Background(), "INFO", "replication")
-	return err == nil && strings.Contains(fmt.Sprint(text), "role:master")
-}
+// AwaitMaster waits, for at most a minute, until the node is a master.
+func (n *RedisNode) AwaitMaster() error { return n.awaitInfo("replication", "role:master") }
+
+// AwaitReplica waits, for at most a minute, until the node is a replica in step with its master.
+func (n *RedisNode) AwaitReplica() error { return n.awaitInfo("replication", "master_link_status:up") }
 
 // Clients counts the node's client connections, this question's own not.
 func (n *RedisNode) Clients(ctx context.Context) (int, error) {
