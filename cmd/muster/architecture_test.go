@@ -50,6 +50,7 @@ var rooms = []room{
 	{path: "muster/allocator/allocatortest/inventorysuite", may: []string{core, "muster/allocator/memoryinventory"}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/ledgersuite", may: []string{core, "muster/allocator/allocatortest/memoryledger", "pgregory.net/rapid"}, testing: true},
 	{path: "muster/allocator/allocatortest/memoryledger", may: []string{core}, testing: true},
+	{path: "muster/allocator/allocatortest/mutants", testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/reliability", may: []string{"muster/allocator/allocatortest/checkers"}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/reliability/report", may: []string{"muster/allocator/allocatortest/reliability"}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/servers", may: []string{pgxLib, redisLib}, testing: true, outside: true},
