@@ -2,9 +2,11 @@ package allocator
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -27,6 +29,7 @@ type Config struct {
 	Clock          Clock        // default: the system's
 	Log            *slog.Logger // default: none
 	Observer       Observer     // default: none
+	Random         io.Reader    // of pauses and of rebuilders' names, never of secrets; default: the system's
 	CreateServices bool         // unknown services of a published session are created with their defaults (--dev)
 }
 
@@ -41,6 +44,7 @@ type Allocator struct {
 	log            *slog.Logger
 	observer       Observer
 	createServices bool
+	pace           pacer
 
 	epochs    *epochKeeper
 	directory *directory
@@ -89,6 +93,9 @@ func New(c Config) (*Allocator, error) {
 	if c.Clock == nil {
 		c.Clock = systemClock{}
 	}
+	if c.Random == nil {
+		c.Random = rand.Reader
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -98,9 +105,10 @@ func New(c Config) (*Allocator, error) {
 	a := &Allocator{
 		inventory: c.Inventory, ledger: c.Ledger, secret: NewSecret(c.Secret), postcodes: c.Postcodes,
 		limits: c.Limits.WithDefaults(), clock: c.Clock, log: c.Log, observer: c.Observer, createServices: c.CreateServices,
+		pace:      pacer{c.Random},
 		directory: newDirectory(c.Nearest), lifetime: context.Background(),
 	}
-	a.epochs = newEpochKeeper(c.Inventory, c.Ledger, c.Log, c.Observer.Count)
+	a.epochs = newEpochKeeper(c.Inventory, c.Ledger, c.Log, c.Observer.Count, a.pace)
 	a.combine()
 	return a, nil
 }
@@ -110,27 +118,27 @@ func (a *Allocator) combine() {
 	l := a.limits
 	for shard := range a.inventory.Shards() {
 		a.nudges = append(a.nudges, make(chan struct{}, 1))
-		a.holds = append(a.holds, newCombiner(l.HoldQueue, l.HoldBatch, l.HoldDeadline,
+		a.holds = append(a.holds, newCombiner(a.pace, l.HoldQueue, l.HoldBatch, l.HoldDeadline,
 			func(ctx context.Context, items []HoldItem) ([]HoldResult, error) {
 				defer a.nudge(shard)
 				return onShard(ctx, a.epochs, shard, func(epoch int64) ([]HoldResult, error) {
 					return a.inventory.Hold(ctx, shard, epoch, items)
 				})
 			}))
-		a.pins = append(a.pins, newCombiner(l.RecordQueue, l.HoldBatch, l.HoldDeadline,
+		a.pins = append(a.pins, newCombiner(a.pace, l.RecordQueue, l.HoldBatch, l.HoldDeadline,
 			func(ctx context.Context, items []PinItem) ([]PinResult, error) {
 				return onShard(ctx, a.epochs, shard, func(epoch int64) ([]PinResult, error) {
 					return a.inventory.Pin(ctx, shard, epoch, items)
 				})
 			}))
-		a.settles = append(a.settles, newCombiner(l.RecordQueue, l.HoldBatch, l.HoldDeadline,
+		a.settles = append(a.settles, newCombiner(a.pace, l.RecordQueue, l.HoldBatch, l.HoldDeadline,
 			func(ctx context.Context, items []SettleItem) ([]ApplyOutcome, error) {
 				return a.settle(ctx, shard, items)
 			}))
-		a.frees = append(a.frees, newCombiner(l.RecordQueue, l.HoldBatch, l.HoldDeadline,
+		a.frees = append(a.frees, newCombiner(a.pace, l.RecordQueue, l.HoldBatch, l.HoldDeadline,
 			func(ctx context.Context, items []FreeItem) ([]ApplyOutcome, error) { return a.free(ctx, shard, items) }))
 	}
-	a.records = newCombiner(l.RecordQueue, l.RecordBatch, l.ConfirmDeadline,
+	a.records = newCombiner(a.pace, l.RecordQueue, l.RecordBatch, l.ConfirmDeadline,
 		func(ctx context.Context, items []Recording) ([]RecordResult, error) {
 			results, err := a.ledger.Record(ctx, items)
 			if err == nil {
@@ -236,7 +244,7 @@ func (a *Allocator) ledgerQuiet() bool {
 
 // probe asks the ledger for a sign of life every second.
 func (a *Allocator) probe(ctx context.Context) {
-	every(ctx, time.Second, func(ctx context.Context) {
+	a.pace.every(ctx, time.Second, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 		defer cancel()
 		if _, err := a.ledger.Now(ctx); err == nil {
@@ -252,21 +260,6 @@ func (a *Allocator) nudge(shard int) {
 	select {
 	case a.nudges[shard] <- struct{}{}:
 	default:
-	}
-}
-
-// every calls work at once and then each period after the last call ended, until ctx ends.
-func every(ctx context.Context, period time.Duration, work func(ctx context.Context)) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-			work(ctx)
-			timer.Reset(period)
-		}
 	}
 }
 

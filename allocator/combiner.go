@@ -26,6 +26,7 @@ type combiner[I, O any] struct {
 	most    int
 	timeout time.Duration
 	do      func(ctx context.Context, items []I) ([]O, error)
+	pace    pacer
 
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -45,9 +46,9 @@ type answer[O any] struct {
 // errNotStarted says that an item never left the queue: nothing happened.
 var errNotStarted = &Error{Code: CodeOverloaded, Detail: "too much is waiting", RetryAfter: time.Second}
 
-func newCombiner[I, O any](queue, most int, timeout time.Duration, do func(context.Context, []I) ([]O, error)) *combiner[I, O] {
+func newCombiner[I, O any](pace pacer, queue, most int, timeout time.Duration, do func(context.Context, []I) ([]O, error)) *combiner[I, O] {
 	return &combiner[I, O]{
-		queue: make(chan *waiting[I, O], queue), most: most, timeout: timeout, do: do, stop: make(chan struct{}),
+		pace: pace, queue: make(chan *waiting[I, O], queue), most: most, timeout: timeout, do: do, stop: make(chan struct{}),
 	}
 }
 
@@ -137,7 +138,7 @@ func (c *combiner[I, O]) call(batch []*waiting[I, O]) {
 	for i, w := range alive {
 		items[i] = w.item
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), c.pace.jittered(c.timeout)) // its callers hear of it before they give up
 	defer cancel()
 	values, err := c.do(ctx, items)
 	if err == nil && len(values) != len(items) {

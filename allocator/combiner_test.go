@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"sync"
@@ -14,7 +15,7 @@ import (
 func TestCombinerGathers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var batches [][]int
-		c := newCombiner(100, 16, time.Second, func(_ context.Context, items []int) ([]int, error) {
+		c := newCombiner(pacer{rand.Reader}, 100, 16, time.Second, func(_ context.Context, items []int) ([]int, error) {
 			batches = append(batches, slices.Clone(items))
 			time.Sleep(10 * time.Millisecond)
 			answers := make([]int, len(items))
@@ -57,7 +58,7 @@ func TestCombinerBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan error)
 		var sent []int
-		c := newCombiner(2, 8, time.Second, func(_ context.Context, items []int) ([]int, error) {
+		c := newCombiner(pacer{rand.Reader}, 2, 8, time.Second, func(_ context.Context, items []int) ([]int, error) {
 			sent = append(sent, items...)
 			return make([]int, len(items)), <-gate
 		})
@@ -98,7 +99,7 @@ func TestCombinerBounds(t *testing.T) {
 // TestCombinerFlushes: what waits when the end comes still gets its answer.
 func TestCombinerFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCombiner(10, 2, time.Second, func(_ context.Context, items []int) ([]int, error) {
+		c := newCombiner(pacer{rand.Reader}, 10, 2, time.Second, func(_ context.Context, items []int) ([]int, error) {
 			time.Sleep(time.Millisecond)
 			return items, nil
 		})

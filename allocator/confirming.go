@@ -210,7 +210,7 @@ func untilDefinite[T any](ctx context.Context, a *Allocator, write func(context.
 		}
 		unknown = unknown || errors.Is(err, ErrOutcomeUnknown)
 		a.observer.Count("ledger_retry")
-		if wait(ctx, pause) != nil {
+		if a.pace.wait(ctx, pause) != nil {
 			if unknown {
 				a.observer.Count("outcome_unknown")
 				return value, asError(err, true)
@@ -218,18 +218,6 @@ func untilDefinite[T any](ctx context.Context, a *Allocator, write func(context.
 			return value, ledgerError(err)
 		}
 		pause = min(2*pause, time.Second)
-	}
-}
-
-// wait pauses, or returns the error of a context that ended.
-func wait(ctx context.Context, pause time.Duration) error {
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return nil
 	}
 }
 

@@ -21,6 +21,7 @@ type epochKeeper struct {
 	ledger    Ledger
 	log       *slog.Logger
 	count     func(string)
+	pace      pacer
 	shards    []shardEpochs
 }
 
@@ -44,8 +45,8 @@ const renewalTimeout = 3 * time.Second
 // end; that nothing is sold twice does not depend on it.
 const Quarantine = 15 * time.Second
 
-func newEpochKeeper(inventory Inventory, ledger Ledger, log *slog.Logger, count func(string)) *epochKeeper {
-	return &epochKeeper{inventory: inventory, ledger: ledger, log: log, count: count, shards: make([]shardEpochs, inventory.Shards())}
+func newEpochKeeper(inventory Inventory, ledger Ledger, log *slog.Logger, count func(string), pace pacer) *epochKeeper {
+	return &epochKeeper{inventory: inventory, ledger: ledger, log: log, count: count, pace: pace, shards: make([]shardEpochs, inventory.Shards())}
 }
 
 // current gives the shard's epoch, finding it out first where it is unknown.
@@ -84,7 +85,7 @@ func (k *epochKeeper) renew(ctx context.Context, shard int, seen int64) (int64, 
 }
 
 func (k *epochKeeper) attempt(s *shardEpochs, r *renewal, shard int) {
-	ctx, cancel := context.WithTimeout(context.Background(), renewalTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), k.pace.jittered(renewalTimeout))
 	defer cancel()
 	r.epoch, r.err = k.open(ctx, shard)
 	if r.err != nil {

@@ -15,10 +15,10 @@ func (a *Allocator) follow(ctx context.Context, shard int) {
 	cursor := ""
 	for ctx.Err() == nil {
 		cursor = a.followOnce(ctx, shard, cursor)
-		if wait(ctx, nudgeSpacing) != nil {
+		if a.pace.wait(ctx, nudgeSpacing) != nil {
 			return
 		}
-		timer := time.NewTimer(a.limits.SnapshotEvery - nudgeSpacing)
+		timer := time.NewTimer(a.pace.jittered(a.limits.SnapshotEvery - nudgeSpacing))
 		select {
 		case <-a.nudges[shard]:
 		case <-timer.C:

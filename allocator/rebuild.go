@@ -2,11 +2,9 @@ package allocator
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
-	mathrand "math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -87,7 +85,7 @@ func (a *Allocator) awaitBuild(ctx context.Context, site SiteID) error {
 	if impatient {
 		return a.rebuild(ctx, site)
 	}
-	if err := wait(ctx, 100*time.Millisecond); err != nil {
+	if err := a.pace.wait(ctx, 100*time.Millisecond); err != nil {
 		return fmt.Errorf("waiting for the rebuild of site %s: %w (%w)", site, ErrUnavailable, err)
 	}
 	return nil
@@ -132,7 +130,7 @@ var errEpochMoved = fmt.Errorf("the shard's epoch changed during a rebuild: %w",
 func (a *Allocator) builtByAnother(ctx context.Context, site SiteID) bool {
 	shard := a.Shard(site)
 	for began := a.clock.Now(); a.clock.Now().Sub(began) < builderPatience; {
-		if wait(ctx, time.Duration(100+mathrand.IntN(200))*time.Millisecond) != nil {
+		if a.pace.wait(ctx, 200*time.Millisecond) != nil {
 			return false
 		}
 		view, err := onShard(ctx, a.epochs, shard, func(epoch int64) (SiteInventory, error) {
@@ -149,7 +147,7 @@ func (a *Allocator) builtByAnother(ctx context.Context, site SiteID) bool {
 // buildOnce is one attempt; false: another builder took over, or too much was set aside.
 func (a *Allocator) buildOnce(ctx context.Context, site SiteID) (bool, error) {
 	shard := a.Shard(site)
-	builder := rand.Text()
+	builder := a.pace.name()
 	var began int64 // a rebuild belongs to one epoch: what an older one was told, a newer one may have lost
 	used, err := onShard(ctx, a.epochs, shard, func(epoch int64) ([]SlotID, error) {
 		began = epoch

@@ -2,6 +2,8 @@ package allocator
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -43,7 +45,7 @@ func (d *dirtySites) take() (dirty, behind map[SiteID]bool) {
 func (d *dirtySites) takeBehind(wanted func(SiteID) bool) (behind []SiteID) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for site := range d.behind {
+	for _, site := range slices.Sorted(maps.Keys(d.behind)) {
 		if wanted(site) {
 			behind = append(behind, site)
 			delete(d.behind, site)
@@ -60,7 +62,7 @@ const sweepCycles = 30
 // by messages that did not get through), and at a slice of all others.
 func (a *Allocator) reconcile(ctx context.Context) {
 	round := 0
-	every(ctx, a.limits.ReconcileEvery, func(ctx context.Context) {
+	a.pace.every(ctx, a.limits.ReconcileEvery, func(ctx context.Context) {
 		generations, err := a.ledger.Generations(ctx)
 		if err != nil {
 			if ctx.Err() == nil {
@@ -134,8 +136,8 @@ func (a *Allocator) reconcileSite(ctx context.Context, site SiteID) error {
 	if ledger.Site.Generation > view.Generation {
 		return a.rebuild(ctx, site)
 	}
-	for date, revision := range ledger.Revisions {
-		if revision > view.Revisions[date] {
+	for _, date := range slices.Sorted(maps.Keys(ledger.Revisions)) {
+		if revision := ledger.Revisions[date]; revision > view.Revisions[date] {
 			if _, err := onShard(ctx, a.epochs, shard, func(epoch int64) (ApplyOutcome, error) {
 				return a.inventory.Apply(ctx, shard, epoch, site, date, revision)
 			}); err != nil {

@@ -71,7 +71,7 @@ func (a *Allocator) readDays(ctx context.Context) error {
 // refresh learns what other servers and imports changed in the ledger.
 func (a *Allocator) refresh(ctx context.Context, since time.Time) {
 	var sitesRead time.Time
-	every(ctx, refreshEvery, func(ctx context.Context) {
+	a.pace.every(ctx, refreshEvery, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
 		changed, err := a.ledger.Changed(ctx, since.Add(-openTransactions))

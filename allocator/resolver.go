@@ -7,7 +7,7 @@ import (
 
 // resolve is a shard's housekeeping: lapsed holds are freed, and pins whose time has passed are resolved (step 7).
 func (a *Allocator) resolve(ctx context.Context, shard int) {
-	every(ctx, a.limits.ResolveEvery, func(ctx context.Context) {
+	a.pace.every(ctx, a.limits.ResolveEvery, func(ctx context.Context) {
 		if err := a.reap(ctx, shard); err != nil && ctx.Err() == nil {
 			a.log.Debug("not reaped", "shard", shard, "error", err)
 			return
@@ -21,7 +21,7 @@ func (a *Allocator) resolve(ctx context.Context, shard int) {
 
 // catchUpSites rebuilds a shard's sites whose generation this server raised.
 func (a *Allocator) catchUpSites(ctx context.Context, shard int) {
-	every(ctx, a.limits.ResolveEvery, func(ctx context.Context) {
+	a.pace.every(ctx, a.limits.ResolveEvery, func(ctx context.Context) {
 		for _, site := range a.dirty.takeBehind(func(site SiteID) bool { return a.Shard(site) == shard }) {
 			if err := a.rebuild(ctx, site); err != nil && ctx.Err() == nil {
 				a.dirty.raise(site)

@@ -59,7 +59,7 @@ func New(options Options) (*Inventory, error) {
 	}
 	inv := &Inventory{options: options.WithDefaults()}
 	var err error
-	if inv.sources, err = scriptSources(); err != nil {
+	if inv.sources, err = sources(); err != nil {
 		return nil, err
 	}
 	inv.incarnations = make([]incarnation, inv.options.Shards)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"strings"
+	"sync"
 )
 
 //go:embed scripts/*.lua
@@ -49,7 +50,10 @@ var scriptParts = [methods][]string{
 // script is a text and the name that EVALSHA calls it by.
 type script struct{ text, sha string }
 
-// scriptSources reads the embedded files once, without comments and indentation: every incarnation loads its own copies,
+// sources are read once in a process: they are part of the program.
+var sources = sync.OnceValues(scriptSources)
+
+// scriptSources reads the embedded files, without comments and indentation: every incarnation loads its own copies,
 // and Redis keeps them until it restarts.
 func scriptSources() (sources [methods]string, err error) {
 	read := func(name string) (string, error) {
