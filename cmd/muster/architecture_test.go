@@ -53,6 +53,11 @@ var rooms = []room{
 	{path: "muster/allocator/allocatortest/mutants", testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/reliability", may: []string{"muster/allocator/allocatortest/checkers"}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/reliability/report", may: []string{"muster/allocator/allocatortest/reliability"}, testing: true, outside: true},
+	{path: "muster/allocator/allocatortest/simulation", may: []string{
+		core, "muster/allocator/redisinventory", "muster/allocator/allocatortest", "muster/allocator/allocatortest/checkers",
+		"muster/allocator/allocatortest/faults", "muster/allocator/allocatortest/memoryledger",
+		redisLib, "github.com/alicebob/miniredis/v2/*", "github.com/yuin/gopher-lua/*",
+	}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/servers", may: []string{pgxLib, redisLib}, testing: true, outside: true},
 	{path: "muster/loadtest/crash", testing: true, outside: true},
 	{path: "muster/geo", outside: true},
