@@ -16,6 +16,12 @@ TEST_TIMEOUT ?= 15m
 FUZZTIME     ?= 30s
 RUN_ARGS     ?= --dev --sample --data ./data
 GRAMMAR       = allocator/cockroachledger/grammar
+SEEDS        ?= 5000
+STEPS        ?= 220
+MINUTES      ?= 30
+RELIABILITY  ?= $(CURDIR)/bin/reliability
+HARNESS       = go test -count=1 -v -timeout
+REPORT        = go run ./allocator/allocatortest/reliability/report $(RELIABILITY)
 SCRIPTS       = deploy/testservers/install deploy/testservers/run deploy/testservers/find.sh .ci/run
 
 # step NAME announces a part of a long run, with the time of day.
@@ -39,6 +45,7 @@ test: ## Everything: checks, then all tests with race detector beside real serve
 	@$(MAKE) lint
 	@$(call step,'go build ./...'); go build ./...
 	@MUSTER_TEST_REQUIRE_BACKENDS=1 deploy/testservers/run $(MAKE) test-race
+	@$(MAKE) reliability
 	@$(MAKE) test-grammar
 
 .PHONY: test-short
@@ -54,6 +61,54 @@ test-race: # the middle of `make test`; needs deploy/testservers/run around it
 test-grammar: ## Parse the ledger's SQL with CockroachDB's own grammar (the first compile takes minutes)
 	@$(call step,'CockroachDB grammar')
 	cd $(GRAMMAR) && go vet ./... && go test -count=1 -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: simulate
+simulate: ## Simulate SEEDS (5000) of STEPS (220), or show one SEED step by step
+	@$(call step,simulate)
+ifdef SEED
+	GOMAXPROCS=1 GODEBUG=asyncpreemptoff=1 $(HARNESS) 10m ./allocator/allocatortest/simulation -run '^TestSimulate$$' \
+		-simulate.seed=$(SEED) -simulate.steps=$(STEPS)
+else
+	@mkdir -p $(RELIABILITY)
+	$(HARNESS) 60m ./allocator/allocatortest/simulation -run '^TestSimulate$$' -simulate.seeds=$(SEEDS) \
+		-simulate.steps=$(STEPS) -simulate.report=$(RELIABILITY)
+	@$(REPORT)
+endif
+
+.PHONY: chaos
+chaos: ## Break real processes under load, and judge what is left
+	@$(call step,chaos); mkdir -p $(RELIABILITY)
+	deploy/testservers/run $(HARNESS) 15m ./loadtest/chaos -run '^TestChaos$$' -chaos.report=$(RELIABILITY)
+	@$(REPORT)
+
+.PHONY: crashpoints
+crashpoints: ## Kill a server before and after every step of the protocol
+	@$(call step,crashpoints); mkdir -p $(RELIABILITY)
+	deploy/testservers/run $(HARNESS) 20m ./loadtest/crash -run '^TestCrashPoints$$' -crash.all -crash.report=$(RELIABILITY)
+	@$(REPORT)
+
+.PHONY: mutants
+mutants: ## Break the engine on purpose, and expect every bug to be caught
+	@$(call step,mutants); mkdir -p $(RELIABILITY)
+	deploy/testservers/run $(HARNESS) 30m ./allocator/allocatortest/mutants -run '^TestSeededBugs$$' -mutants.all -mutants.report=$(RELIABILITY)
+	@$(REPORT)
+
+.PHONY: reliability
+reliability: ## All four from scratch; reliability.json and the table are in bin/reliability
+	@rm -rf $(RELIABILITY)
+	@$(MAKE) simulate
+	@$(MAKE) chaos
+	@$(MAKE) crashpoints
+	@$(MAKE) mutants
+
+.PHONY: soak
+soak: ## Simulation and chaos with new seeds for MINUTES (30)
+	@$(call step,soak); mkdir -p $(RELIABILITY)/soak
+	$(HARNESS) 0 ./allocator/allocatortest/simulation -run '^TestSimulate$$' -simulate.minutes=$$(($(MINUTES) / 2)) \
+		-simulate.first=$$(date +%s)0000 -simulate.report=$(RELIABILITY)/soak
+	deploy/testservers/run $(HARNESS) 0 ./loadtest/chaos -run '^TestSoak$$' -chaos.minutes=$$((($(MINUTES) + 1) / 2)) \
+		-chaos.report=$(RELIABILITY)/soak
+	@go run ./allocator/allocatortest/reliability/report $(RELIABILITY)/soak
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (30s)
