@@ -103,6 +103,7 @@ func redisFailedOver(s *stage) {
 	replica.Link.Cut()
 	s.wait(time.Second, 2*time.Second) // what is written now is lost
 	s.in.Lost()
+	split := s.in.Split()
 	if _, err := replica.Do(s.t.Context(), "REPLICAOF", "NO", "ONE"); err != nil {
 		s.t.Error(err)
 		return
@@ -115,10 +116,9 @@ func redisFailedOver(s *stage) {
 			server.Redis.Point(replica.Addr())
 		}
 	}
-	s.in.Lost()
 	s.wait(time.Second, 4*time.Second)
 	s.in.Servers[last].Redis.Point(replica.Addr())
-	s.in.Lost()
+	split()
 }
 
 // Faults on the way.

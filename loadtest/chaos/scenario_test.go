@@ -85,9 +85,13 @@ func (s *stage) someServer() *installation.Server {
 // run plays the scenario and judges what is left of it.
 func (sc scenario) run(t *testing.T, seed uint64, all *tally) {
 	sc.options.HoldSeconds = 4
+	if sc.short {
+		sc.options.HoldSeconds = 2
+	}
 	if sc.prepare != nil {
 		sc.prepare(t, &sc.options)
 	}
+	began := time.Now()
 	in := installation.Start(t, sc.options)
 	w := in.Publish(installation.WorldOptions{})
 	before, err := in.Levels(t.Context())
@@ -98,6 +102,7 @@ func (sc scenario) run(t *testing.T, seed uint64, all *tally) {
 	crowd.Begin()
 	where := fmt.Sprintf("scenario %s, seed %d", sc.name, seed)
 	pass(t.Context(), time.Second)
+	up := time.Now()
 	ended := sc.strike(t, in, seed, all)
 	v := &verdict{t: t, where: where, all: all}
 	recovery, err := in.Recover(crowd, sc.kinds(), ended)
@@ -111,6 +116,7 @@ func (sc scenario) run(t *testing.T, seed uint64, all *tally) {
 	v.recovered(recovery.Fault+": until inventory equals ledger", consistent)
 	v.judge(in, crowd)
 	v.check("P10", in.Leaks(before))
+	t.Logf("up %v, fault %v, served and ended %v, quiet and judged %v", up.Sub(began), ended.Sub(up), quiet.Sub(ended), time.Since(quiet))
 	t.Logf("%s: served after %v, equal %v after the last request; repeats %v; counted %v",
 		where, recovery.Serving.Round(time.Millisecond), consistent.Round(time.Millisecond), crowd.Repeats(), in.Counted(t.Context()))
 }

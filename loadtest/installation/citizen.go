@@ -92,10 +92,10 @@ func (c *citizen) book(ctx context.Context) {
 		c.release(ctx, &h)
 		return
 	case chance < 30:
-		pause(ctx, time.Duration(c.rng.IntN(1500))*time.Millisecond)
+		pause(ctx, time.Duration(c.rng.Int64N(int64(c.crowd.holds/4))))
 		c.extend(ctx, &h)
 	case chance < 34:
-		pause(ctx, time.Duration(c.rng.IntN(8000))*time.Millisecond) // may be too late
+		pause(ctx, time.Duration(c.rng.Int64N(int64(c.crowd.holds*3/2)))) // may be too late
 	}
 	pause(ctx, time.Duration(c.rng.IntN(150))*time.Millisecond)
 	c.confirm(ctx, &h, c.people(h.claims), nil)

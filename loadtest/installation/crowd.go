@@ -56,6 +56,7 @@ type Crowd struct {
 	bases   []string
 	client  *http.Client
 	began   time.Time
+	holds   time.Duration // advertised life of a hold
 	echoes  sync.WaitGroup
 	serial  atomic.Int64 // names holds and new people
 
@@ -76,7 +77,10 @@ type booking struct {
 
 // NewCrowd makes the users of a world; Begin lets them in.
 func (in *Installation) NewCrowd(w *World, o CrowdOptions) *Crowd {
-	c := &Crowd{options: o.withDefaults(), world: w, client: httpClient(), began: time.Now(), silences: make(map[string]int)}
+	c := &Crowd{
+		options: o.withDefaults(), world: w, client: httpClient(), began: time.Now(), silences: make(map[string]int),
+		holds: time.Duration(in.Options.HoldSeconds) * time.Second,
+	}
 	for _, s := range in.Servers {
 		c.bases = append(c.bases, s.Base)
 	}

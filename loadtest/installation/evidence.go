@@ -24,7 +24,7 @@ func (in *Installation) Evidence(ctx context.Context, c *Crowd) (*checkers.Evide
 		return nil, err
 	}
 	defer books.Close()
-	e := &checkers.Evidence{Zone: w.Zone, Losses: in.losses(), Persons: c.persons()}
+	e := &checkers.Evidence{Zone: w.Zone, Losses: in.losses(), Splits: in.splits, Persons: c.persons()}
 	if !in.killed() {
 		e.Counted = in.Counted(ctx)
 	}
@@ -53,12 +53,21 @@ func (in *Installation) Evidence(ctx context.Context, c *Crowd) (*checkers.Evide
 	return e, nil
 }
 
-// Lost notes that the inventory may have lost something at this moment. Where clients may go on with what has missed
-// something, or is no longer current, note both when that begins and when it ends.
+// Lost notes that the inventory may have lost something at this moment.
 func (in *Installation) Lost() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.lost = append(in.lost, time.Now())
+}
+
+// Split notes that from now on, until end is called, servers may use two incarnations of one inventory.
+func (in *Installation) Split() (end func()) {
+	from := time.Now()
+	return func() {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.splits = append(in.splits, checkers.Span{From: from.UnixNano(), To: time.Now().UnixNano()})
+	}
 }
 
 func (in *Installation) losses() (instants []int64) {
@@ -90,7 +99,8 @@ func (in *Installation) Counted(ctx context.Context) map[string]int {
 	return counted
 }
 
-// Audit runs `muster audit` and returns what it said; an error where it exits with anything but 0.
+// Audit runs `muster audit` and returns what it said; an error where it exits with anything but 0. It is asked again, a few
+// times, where all that it says is that it did not get through: that is the test's machine, and no difference.
 func (in *Installation) Audit(ctx context.Context) (string, error) {
 	args := []string{"audit", "--data", in.Servers[0].Data}
 	if in.Postgres != nil {
@@ -100,13 +110,28 @@ func (in *Installation) Audit(ctx context.Context) (string, error) {
 		}
 		args = append(args, "--ledger", in.Postgres.URL(), "--redis", strings.Join(urls, ","))
 	}
-	cmd := exec.CommandContext(ctx, in.Program, args...)
-	cmd.Env = append(os.Environ(), "MUSTER_SECRET="+Secret)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		err = fmt.Errorf("muster %s: %w\n%s", strings.Join(args, " "), err, out)
+	for tries := 5; ; tries-- {
+		cmd := exec.CommandContext(ctx, in.Program, args...)
+		cmd.Env = append(os.Environ(), "MUSTER_SECRET="+Secret)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			return string(out), nil
+		}
+		if tries == 0 || cmd.ProcessState.ExitCode() != 3 || !onlyUnreachable(string(out)) {
+			return string(out), fmt.Errorf("muster %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
 	}
-	return string(out), err
+}
+
+// onlyUnreachable says whether an audit found nothing but sites that it could not read.
+func onlyUnreachable(report string) bool {
+	lines := strings.Split(strings.TrimSpace(report), "\n")
+	for _, line := range lines[1 : len(lines)-1] { // between the sum and the error
+		if !strings.HasPrefix(line, "inventory-unreachable: ") {
+			return false
+		}
+	}
+	return len(lines) > 2
 }
 
 // Level is what a running server uses, for comparing before and after.

@@ -25,6 +25,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"muster/allocator/allocatortest/checkers"
 )
 
 // Secret is the secret of every installation.
@@ -93,9 +95,10 @@ type Installation struct {
 	Postgres *Postgres    // nil: embedded
 	Program  string       // the muster executable
 
-	tb   testing.TB
-	mu   sync.Mutex
-	lost []time.Time
+	tb     testing.TB
+	mu     sync.Mutex
+	lost   []time.Time
+	splits []checkers.Span
 }
 
 // Start starts an installation whose servers all answer when this returns; tb's cleanup ends it.

@@ -57,7 +57,7 @@ func Program(tb testing.TB, flags ...string) string {
 		return path
 	}
 	path := filepath.Join(folder, fmt.Sprintf("muster-%d", len(shared.programs)))
-	args := append(append([]string{"build", "-o", path}, flags...), "muster/cmd/muster")
+	args := append(append([]string{"build", "-ldflags=-s -w", "-o", path}, flags...), "muster/cmd/muster") // half the time to link
 	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
 		tb.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
