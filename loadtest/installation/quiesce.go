@@ -82,8 +82,9 @@ func (c *citizen) probe(ctx context.Context, site allocator.SiteID) error {
 	return fmt.Errorf("%w, last: %v", ctx.Err(), last)
 }
 
-// Quiesce waits, for at most a minute, until inventory and ledger agree on every site of the world, tells how long after
-// since that was, and then until every hold has lapsed. The crowd must have ended.
+// Quiesce waits, for at most a minute each, until inventory and ledger agree on every site of the world, until every hold has
+// lapsed, and until every server offers what the ledger leaves free. It tells how long after since the first of these was;
+// of an embedded inventory the last. The crowd must have ended.
 func (in *Installation) Quiesce(c *Crowd, since time.Time) (consistent time.Duration, err error) {
 	sites := slices.Concat(c.world.Sites, c.world.Probes)
 	in.touch(c, sites)
@@ -118,6 +119,17 @@ func (in *Installation) Quiesce(c *Crowd, since time.Time) (consistent time.Dura
 	})
 	if err != nil {
 		return consistent, fmt.Errorf("holds do not lapse: %w", err)
+	}
+	err = await(patience, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		return in.Offered(ctx, c.world)
+	})
+	if err != nil {
+		return consistent, fmt.Errorf("what is offered is not what is left: %w", err)
+	}
+	if in.Postgres == nil {
+		consistent = time.Since(since) // only now is it known
 	}
 	return consistent, nil
 }
