@@ -1,8 +1,12 @@
 package installation
 
 import (
+	"context"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"muster/allocator/allocatortest/checkers"
 )
@@ -124,4 +128,43 @@ func TestCluster(t *testing.T) {
 		}
 		in.Redis[0].Restart()
 	})
+}
+
+// Whoever takes an acknowledged booking out of the ledger is found out, by all who look.
+func TestLossIsSeen(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts processes, and -short was asked for")
+	}
+	in := Start(t, Options{Servers: 1, HoldSeconds: 2})
+	w := in.Publish(WorldOptions{Sites: 4, Slots: 4})
+	c := in.NewCrowd(w, CrowdOptions{Seed: 1, Publishers: -1})
+	c.Begin()
+	pause(t.Context(), time.Second)
+	c.End()
+	if _, err := in.Quiesce(c, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	db, err := pgx.Connect(t.Context(), in.Postgres.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close(context.Background())
+	const one = "DELETE FROM bookings WHERE booking_key = (SELECT booking_key FROM bookings WHERE live AND site_id LIKE 'S%' LIMIT 1)"
+	if done, err := db.Exec(t.Context(), one); err != nil || done.RowsAffected() != 1 {
+		t.Fatalf("%v %v", done, err)
+	}
+	evidence, err := in.Evidence(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	violations, _ := checkers.Check(c.History(), evidence)
+	if !slices.ContainsFunc(violations, func(v checkers.Violation) bool { return v.Promise == "P2" }) {
+		t.Errorf("the checkers find no lost booking: %v", violations)
+	}
+	if err := in.Offered(t.Context(), w); err == nil {
+		t.Error("what is offered still fits the ledger")
+	}
+	if out, err := in.Audit(t.Context()); err == nil {
+		t.Errorf("the audit finds nothing: %s", out)
+	}
 }
