@@ -18,7 +18,7 @@ func serverKilled(s *stage) {
 		victim.Kill()
 		s.injected()
 		s.wait(300*time.Millisecond, 2*time.Second)
-		victim.Restart()
+		victim.Revive()
 		if s.in.Postgres == nil {
 			s.in.Lost()
 		}

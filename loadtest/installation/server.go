@@ -57,6 +57,22 @@ func (s *Server) Restart() {
 	}
 }
 
+// Revive is Restart as a supervisor does it: a process that ends at once, for want of a ledger say, is started again, for at
+// most a minute.
+func (s *Server) Revive() {
+	s.tb.Helper()
+	s.Kill()
+	err := await(patience, func() error {
+		if err := s.start(); err != nil {
+			return fmt.Errorf("%v\n%s", err, tail(s.LogPath, 4000)) // not errGone: there is a next process
+		}
+		return nil
+	})
+	if err != nil {
+		s.tb.Errorf("server %d does not start: %v", s.Index, err)
+	}
+}
+
 // Launch is Restart that does not wait for answers: for a process that is to die on its way.
 func (s *Server) Launch() {
 	s.tb.Helper()
