@@ -101,7 +101,7 @@ func TestReplyPoints(t *testing.T) {
 			}
 		}
 	}
-	if !slices.Equal(*died, []string{"reply-confirm/after 1"}) || p.passed.Load() != 2 {
-		t.Errorf("died at %q, passed %d times, want 2", *died, p.passed.Load())
+	if !slices.Equal(*died, []string{"reply-confirm/after 1"}) || p.passed != 2 {
+		t.Errorf("died at %q, passed %d times, want 2", *died, p.passed)
 	}
 }

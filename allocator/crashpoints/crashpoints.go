@@ -10,11 +10,13 @@
 package crashpoints
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -22,43 +24,54 @@ import (
 const (
 	AtVariable   = "MUSTER_CRASH_AT"   // the point, such as record/after; none: nowhere
 	HitVariable  = "MUSTER_CRASH_HIT"  // which passing of it counts, from 1; none: the first
-	WhenVariable = "MUSTER_CRASH_WHEN" // a file: only what is passed while it is there counts; none: all
+	FileVariable = "MUSTER_CRASH_FILE" // in place of both, a file: while it is there, it says POINT HIT
 	ListVariable = "MUSTER_CRASH_LIST" // set: the program lists the points and ends
 )
 
-// Plan says where the process dies. The zero value lets it live. Safe for concurrent use.
+// Plan says where the process dies. Safe for concurrent use.
 type Plan struct {
-	at   string
-	hit  int64
-	when string
+	file  string                   // "": the order stands
+	under map[string]*atomic.Int64 // calls under way of each step that writes
 
-	passed atomic.Int64 // of the point, as far as it counted
-	commit string       // the step whose commit is the point, if it is one
-	under  atomic.Int64 // calls of that step under way
+	mu     sync.Mutex
+	text   string // as the file had it last
+	order  order
+	passed int // times that the ordered point was passed
 
-	die func(point string, hit int64) // does not return; tests replace it
+	die func(point string, hit int) // does not return; tests replace it
+}
+
+// order is to die at a point, when it is passed for the so manieth time.
+type order struct {
+	point string // "": nowhere
+	hit   int
 }
 
 // FromEnvironment reads the plan. An error says that a variable makes no sense: there is no such point, or no such hit.
-func FromEnvironment(get func(name string) string) (*Plan, error) {
-	p := &Plan{at: get(AtVariable), hit: 1, when: get(WhenVariable), die: die}
-	if p.at != "" && !known(p.at) {
-		return nil, fmt.Errorf("%s=%s: no such point (%s=1 lists them)", AtVariable, p.at, ListVariable)
-	}
-	if text := get(HitVariable); text != "" {
-		hit, err := strconv.ParseInt(text, 10, 64)
-		if err != nil || hit < 1 {
-			return nil, fmt.Errorf("%s=%s is not a number from 1", HitVariable, text)
-		}
-		p.hit = hit
-	}
-	step, _, _ := strings.Cut(p.at, "/")
+func FromEnvironment(get func(name string) string) (p *Plan, err error) {
+	p = &Plan{file: get(FileVariable), under: make(map[string]*atomic.Int64), die: die}
 	for _, s := range steps {
-		if s.writes && commitOf(s.name) == step {
-			p.commit = s.name
+		if s.writes {
+			p.under[s.name] = new(atomic.Int64)
 		}
 	}
-	return p, nil
+	if p.file == "" && get(AtVariable) != "" {
+		p.order, err = parse(get(AtVariable) + " " + cmp.Or(get(HitVariable), "1"))
+	}
+	return p, err
+}
+
+// parse reads POINT HIT.
+func parse(text string) (order, error) {
+	point, number, _ := strings.Cut(strings.TrimSpace(text), " ")
+	if !known(point) {
+		return order{}, fmt.Errorf("%s: no such point (%s=1 lists them)", point, ListVariable)
+	}
+	hit, err := strconv.Atoi(number)
+	if err != nil || hit < 1 {
+		return order{}, fmt.Errorf("%s: %q is not a number from 1", point, number)
+	}
+	return order{point, hit}, nil
 }
 
 // List writes every point, one a line.
@@ -72,7 +85,7 @@ func List(to io.Writer) {
 const Announcement = "crash point "
 
 // die ends the process as kill -9 would.
-func die(point string, hit int64) {
+func die(point string, hit int) {
 	fmt.Fprintf(os.Stderr, "%s%s hit %d\n", Announcement, point, hit)
 	if self, err := os.FindProcess(os.Getpid()); err != nil || self.Kill() != nil {
 		os.Exit(3) // a system where no process may kill itself; the tests notice that it was no signal
@@ -82,24 +95,43 @@ func die(point string, hit int64) {
 
 // pass notes that a point is passed, and does not return where it is the one to die at.
 func (p *Plan) pass(step, moment string) {
-	if p.at == "" || len(p.at) != len(step)+1+len(moment) || !strings.HasPrefix(p.at, step) || !strings.HasSuffix(p.at, moment) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file != "" && !p.reread() {
 		return
 	}
-	if p.when != "" {
-		if _, err := os.Stat(p.when); err != nil {
-			return
-		}
+	if o := p.order; len(o.point) != len(step)+1+len(moment) || !strings.HasPrefix(o.point, step) || !strings.HasSuffix(o.point, moment) {
+		return
 	}
-	if n := p.passed.Add(1); n == p.hit {
-		p.die(p.at, n)
+	if p.passed++; p.passed == p.order.hit {
+		p.die(p.order.point, p.passed)
 	}
+}
+
+// reread takes over what the file says now; false where it says nothing.
+func (p *Plan) reread() bool {
+	text, err := os.ReadFile(p.file)
+	switch {
+	case err != nil:
+		p.text = ""
+		return false
+	case string(text) == p.text:
+		return true
+	}
+	next, err := parse(string(text))
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", p.file, err)
+		return false
+	}
+	p.text, p.order, p.passed = string(text), next, 0
+	return true
 }
 
 // Around carries a step out between its two points. One that fails has not happened: its point after is not passed.
 func (p *Plan) Around(step string, do func() error) error {
-	if p.commit == step {
-		p.under.Add(1)
-		defer p.under.Add(-1)
+	if calls := p.under[step]; calls != nil {
+		calls.Add(1)
+		defer calls.Add(-1)
 	}
 	p.pass(step, before)
 	err := do()
@@ -118,9 +150,11 @@ func around[T any](p *Plan, step string, do func() (T, error)) (value T, err err
 	return value, err
 }
 
-// committing notes a moment of a commit: of the step whose commit is the point, while a call of it is under way.
+// committing notes a moment of a commit: of each step of which a call is under way.
 func (p *Plan) committing(moment string) {
-	if p.commit != "" && p.under.Load() > 0 {
-		p.pass(commitOf(p.commit), moment)
+	for step, calls := range p.under {
+		if calls.Load() > 0 {
+			p.pass(commitOf(step), moment)
+		}
 	}
 }

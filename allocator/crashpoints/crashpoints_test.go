@@ -64,7 +64,7 @@ func deaths(t *testing.T, at string) (*Plan, *[]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p.die = func(point string, hit int64) { died = append(died, fmt.Sprintf("%s %d", point, hit)) }
+	p.die = func(point string, hit int) { died = append(died, fmt.Sprintf("%s %d", point, hit)) }
 	return p, &died
 }
 
@@ -166,11 +166,9 @@ func TestEveryRouteHasItsReply(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	gate := t.TempDir() + "/now"
 	for _, test := range []struct {
 		variables map[string]string
 		passes    int
-		opens     int // at which passing the file appears; 0: never
 		dies      string
 		wrong     bool
 	}{
@@ -178,8 +176,6 @@ func TestEnvironment(t *testing.T) {
 		{variables: map[string]string{AtVariable: "record/after"}, passes: 3, dies: "record/after 1"},
 		{variables: map[string]string{AtVariable: "record/after", HitVariable: "3"}, passes: 2},
 		{variables: map[string]string{AtVariable: "record/after", HitVariable: "3"}, passes: 4, dies: "record/after 3"},
-		{variables: map[string]string{AtVariable: "record/after", HitVariable: "2", WhenVariable: gate}, passes: 9},
-		{variables: map[string]string{AtVariable: "record/after", HitVariable: "2", WhenVariable: gate}, passes: 5, opens: 4, dies: "record/after 2"},
 		{variables: map[string]string{AtVariable: "record/during"}, wrong: true},
 		{variables: map[string]string{AtVariable: "settle-commit/before"}, wrong: true},
 		{variables: map[string]string{AtVariable: "record/after", HitVariable: "0"}, wrong: true},
@@ -193,19 +189,52 @@ func TestEnvironment(t *testing.T) {
 			continue
 		}
 		died := ""
-		p.die = func(point string, hit int64) { died = fmt.Sprintf("%s %d", point, hit) }
-		for i := range test.passes {
-			if i+1 == test.opens {
-				if err := os.WriteFile(gate, nil, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
+		p.die = func(point string, hit int) { died = fmt.Sprintf("%s %d", point, hit) }
+		for range test.passes {
 			p.pass("record", before)
 			p.pass("record", after)
 		}
 		if died != test.dies {
 			t.Errorf("%v after %d passes: died at %q, want %q", test.variables, test.passes, died, test.dies)
 		}
+	}
+}
+
+// A file changes the order while the process runs; what was passed without it, or under another order, does not count.
+func TestFile(t *testing.T) {
+	file := t.TempDir() + "/order"
+	p, err := FromEnvironment(func(name string) string { return map[string]string{FileVariable: file}[name] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var died []string
+	p.die = func(point string, hit int) { died = append(died, fmt.Sprintf("%s %d", point, hit)) }
+	passes := func(times int, text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range times {
+			p.pass("record", after)
+			p.pass("void", before)
+		}
+	}
+	p.pass("record", after) // there is no file yet
+	passes(1, "record/after 2\n")
+	passes(1, "void/before 3\n")
+	passes(1, "record/after 2\n")
+	passes(2, "nonsense 1\n")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	p.pass("record", after)
+	if len(died) > 0 {
+		t.Errorf("died at %q, too early", died)
+	}
+	passes(3, "record/after 2\n")
+	passes(1, "void/before 1\n")
+	if want := []string{"record/after 2", "void/before 1"}; !slices.Equal(died, want) {
+		t.Errorf("died at %q, want %q", died, want)
 	}
 }
 

@@ -30,7 +30,9 @@ type lane struct {
 	victim *server
 	other  *server // nil: embedded
 	desk   *desk
-	gate   string // only while this file is there does anybody die
+	order  string // a file: while it is there, the victim dies where it says
+
+	books *installation.Books // kept open; nil: not open, or embedded
 
 	mu     sync.Mutex
 	places []*place // that were opened
@@ -51,10 +53,12 @@ func newLane(t *testing.T, n int, embedded bool) *lane {
 	}
 	t.Cleanup(desk.client.CloseIdleConnections)
 	in := installation.Start(t, options)
-	l := &lane{n: n, in: in, victim: in.Servers[0], desk: desk, gate: filepath.Join(in.Dir, "now")}
+	l := &lane{n: n, in: in, victim: in.Servers[0], desk: desk, order: filepath.Join(in.Dir, "order")}
 	if !embedded {
 		l.other = in.Servers[1]
 	}
+	t.Cleanup(l.shut)
+	l.restart()
 	return l
 }
 
@@ -97,10 +101,10 @@ func inOrder(servers ...*server) (to at) {
 	return to
 }
 
-// restart starts the victim again. A memory of its own begins empty.
-func (l *lane) restart(env ...string) {
+// restart starts the victim again, to await its next order. A memory of its own begins empty.
+func (l *lane) restart() {
 	since := l.desk.now()
-	l.victim.Setenv(env...)
+	l.victim.Setenv("MUSTER_CRASH_FILE=" + l.order)
 	l.victim.Restart()
 	if l.other == nil {
 		l.desk.lost(since)
@@ -138,18 +142,12 @@ func (l *lane) run(t *testing.T, point string, hit int) result {
 	r, began := result{point: point, hit: hit}, time.Now()
 	c := &course{lane: l, t: t, point: point, hit: hit}
 	c.way, _, _ = wayTo(point, l.other == nil)
-	plan := []string{"MUSTER_CRASH_AT=" + point, fmt.Sprint("MUSTER_CRASH_HIT=", hit)}
-	if c.way.start {
-		l.restart()
-	} else {
-		l.restart(append(plan, "MUSTER_CRASH_WHEN="+l.gate)...)
-	}
 	c.began = l.now()
 	c.site, c.common = l.open(), l.open()
 	if c.way.prepare != nil {
 		c.way.prepare(c)
 	}
-	r.died = c.kill(plan)
+	r.died = c.kill()
 	death, lost := time.Now(), l.desk.now()
 	r.approach = death.Sub(began)
 	if l.other != nil {
@@ -167,19 +165,19 @@ func (l *lane) run(t *testing.T, point string, hit int) result {
 }
 
 // kill leads the victim to its point; true where it died there.
-func (c *course) kill(plan []string) bool {
+func (c *course) kill() bool {
 	before := c.logSize()
 	if c.way.alone && c.other != nil {
 		c.other.Pause()
 		defer c.other.Resume()
 	}
 	if c.way.start {
-		c.victim.Setenv(plan...)
+		c.victim.Setenv("MUSTER_CRASH_AT="+c.point, fmt.Sprint("MUSTER_CRASH_HIT=", c.hit))
 		c.victim.Launch()
-	} else if err := os.WriteFile(c.gate, nil, 0o600); err != nil {
+	} else if err := give(c.order, c.point, c.hit); err != nil {
 		c.t.Fatal(err)
 	}
-	defer os.Remove(c.gate)
+	defer os.Remove(c.order)
 	ended := c.victim.Ended()
 	for _, traffic := range []func(){
 		func() { c.way.traffic(c) },
@@ -206,6 +204,14 @@ func (c *course) kill(plan []string) bool {
 		c.victim.Kill()
 		return false
 	}
+}
+
+// give puts an order where the victim reads it, as a whole.
+func give(file, point string, hit int) error {
+	if err := os.WriteFile(file+".new", fmt.Appendf(nil, "%s %d\n", point, hit), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 func (c *course) logSize() int64 {
@@ -265,12 +271,13 @@ func (c *course) judge(death time.Time, r *result) {
 func (l *lane) judgeAll(t *testing.T) []checkers.Violation {
 	t.Helper()
 	deadline := time.Now().Add(patience)
+	var late []checkers.Violation
 	if err := errors.Join(l.consistent(since{}, deadline), l.quiet(since{}, deadline)); err != nil {
-		t.Errorf("after all courses: %v", err)
+		late = append(late, checkers.Violation{Promise: "P5", Text: err.Error()})
 	}
 	violations, _, err := l.check(since{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return violations
+	return append(late, violations...)
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,7 +20,7 @@ var (
 	onePoint   = flag.String("crash.point", "", "kill at this `point` only, as in record/after or embedded:record/after")
 	hitsFlag   = flag.String("crash.hits", "1", "which passings of each point to kill at, as in 1,2,5")
 	reportFlag = flag.String("crash.report", "", "write crashpoints.json into this `folder`, whose path must be absolute")
-	lanesFlag  = flag.Int("crash.lanes", 6, "how many installations are used at once")
+	lanesFlag  = flag.Int("crash.lanes", 10, "how many installations are used at once")
 )
 
 func TestMain(m *testing.M) { installation.Main(m) }
@@ -34,12 +35,14 @@ type job struct {
 	hit      int
 }
 
-func (j job) String() string {
-	name := j.point
+func (j job) String() string { return fmt.Sprintf("%s hit %d", j.name(), j.hit) }
+
+// name is what -crash.point takes.
+func (j job) name() string {
 	if j.embedded {
-		name = "embedded:" + name
+		return "embedded:" + j.point
 	}
-	return fmt.Sprintf("%s hit %d", name, j.hit)
+	return j.point
 }
 
 // step is what the point is before or after.
@@ -125,50 +128,54 @@ func TestCrashPoints(t *testing.T) {
 	points, kinds := chosen(t, known)
 	report := newReport(known, points)
 	began := time.Now()
-	t.Run("kill", func(t *testing.T) {
-		for _, embedded := range kinds {
-			jobs := report.plan(points, embedded, hits(t))
-			lanes := min(*lanesFlag, len(jobs))
-			if len(kinds) > 1 {
-				lanes = max(1, lanes/len(kinds))
-			}
-			name := "redis+postgresql"
-			if embedded {
-				name = "embedded"
-			}
-			t.Run(name, func(t *testing.T) { inLanes(t, jobs, lanes, embedded, report) })
+	var jobs [2][]job
+	for _, embedded := range kinds {
+		jobs[kindOf(embedded)] = report.plan(points, embedded, hits(t))
+	}
+	var running sync.WaitGroup
+	for _, embedded := range kinds {
+		own := jobs[kindOf(embedded)]
+		lanes := max(1, *lanesFlag*len(own)/max(1, len(jobs[0])+len(jobs[1])))
+		queue := make(chan job, len(own))
+		for _, j := range own {
+			queue <- j
 		}
-	})
+		close(queue)
+		for n := range min(lanes, len(own)) {
+			running.Go(func() {
+				t.Run(fmt.Sprint(kindNames[kindOf(embedded)], " ", n), func(t *testing.T) { serve(t, newLane(t, n, embedded), queue, report) })
+			})
+		}
+	}
+	running.Wait()
 	report.took = time.Since(began)
 	report.finish(t, *reportFlag)
 }
 
-// inLanes shares jobs out to installations.
-func inLanes(t *testing.T, jobs []job, lanes int, embedded bool, report *report) {
-	t.Parallel()
-	queue := make(chan job, len(jobs))
-	for _, j := range jobs {
-		queue <- j
+var kindNames = [2]string{"redis+postgresql", "embedded"}
+
+func kindOf(embedded bool) int {
+	if embedded {
+		return 1
 	}
-	close(queue)
-	for n := range lanes {
-		t.Run(fmt.Sprint("lane", n), func(t *testing.T) {
-			t.Parallel()
-			l := newLane(t, n, embedded)
-			for j := range queue {
-				t.Run(j.String(), func(t *testing.T) {
-					r := l.run(t, j.point, j.hit)
-					for _, v := range r.violations {
-						t.Errorf("%s: %s", v.Promise, v.Text)
-					}
-					t.Logf("died after %.1f s, recovered in %.1f s, judged after %.1f s", r.approach.Seconds(), r.recovery.Seconds(), r.whole.Seconds())
-					report.add(j, r)
-				})
+	return 0
+}
+
+// serve does jobs on a lane, one after the other.
+func serve(t *testing.T, l *lane, queue <-chan job, report *report) {
+	for j := range queue {
+		t.Run(j.String(), func(t *testing.T) {
+			r := l.run(t, j.point, j.hit)
+			for _, v := range r.violations {
+				t.Errorf("%s: %s", v.Promise, v.Text)
 			}
-			// What the courses left is as it was: nothing of one has spoilt another's.
-			for _, v := range l.judgeAll(t) {
-				t.Errorf("after all courses: %s: %s", v.Promise, v.Text)
-			}
+			t.Logf("died after %.1f s, recovered in %.1f s, judged after %.1f s", r.approach.Seconds(), r.recovery.Seconds(), r.whole.Seconds())
+			report.add(j, r)
 		})
+	}
+	// What the courses left is as it was: nothing of one has spoilt another's.
+	for _, v := range l.judgeAll(t) {
+		t.Errorf("after all courses: %s: %s", v.Promise, v.Text)
+		report.spoilt(v)
 	}
 }

@@ -17,21 +17,12 @@ import (
 // lookEvery is the time between two looks at the books.
 const lookEvery = 200 * time.Millisecond
 
-// until looks into the books again and again until look is content. They are opened anew where they cannot be read: they
-// belong to one epoch.
+// until looks into the books again and again until look is content.
 func (l *lane) until(deadline time.Time, look func(ctx context.Context, b *installation.Books) error) error {
 	ctx, cancel := context.WithDeadline(context.Background(), deadline)
 	defer cancel()
 	for {
-		err := l.once(ctx, func(ctx context.Context, b *installation.Books) error {
-			for {
-				err := look(ctx, b)
-				if err == nil || errors.Is(err, allocator.ErrEpochStale) || errors.Is(err, allocator.ErrIncarnationLost) || ctx.Err() != nil {
-					return err
-				}
-				pause(ctx, lookEvery)
-			}
-		})
+		err := l.once(ctx, look)
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -39,15 +30,27 @@ func (l *lane) until(deadline time.Time, look func(ctx context.Context, b *insta
 	}
 }
 
-func (l *lane) once(ctx context.Context, look func(ctx context.Context, b *installation.Books) error) error {
+// once looks into the books. They belong to one epoch of each shard: where that has ended, they are opened anew next time.
+func (l *lane) once(ctx context.Context, look func(ctx context.Context, b *installation.Books) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	books, err := l.in.OpenBooks(ctx)
-	if err != nil {
-		return err
+	if l.books == nil {
+		if l.books, err = l.in.OpenBooks(ctx); err != nil {
+			return err
+		}
 	}
-	defer books.Close()
-	return look(ctx, books)
+	err = look(ctx, l.books)
+	if l.books.Inventory == nil || errors.Is(err, allocator.ErrEpochStale) || errors.Is(err, allocator.ErrIncarnationLost) || errors.Is(err, allocator.ErrUnavailable) {
+		l.shut()
+	}
+	return err
+}
+
+func (l *lane) shut() {
+	if l.books != nil {
+		_ = l.books.Close() // they were only read
+		l.books = nil
+	}
 }
 
 // consistent waits until inventory and ledger agree on every site.

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"muster/allocator/allocatortest/checkers"
 	"muster/allocator/allocatortest/reliability"
 )
 
@@ -21,7 +22,8 @@ type report struct {
 	wanted  []string   // of these, those of this run
 	planned int
 	results map[job]result
-	without map[string]string // points that were left out, by why
+	without map[string]string    // points that were left out, by why
+	after   []checkers.Violation // found when all courses of a lane were over
 	took    time.Duration
 }
 
@@ -37,7 +39,7 @@ func (r *report) plan(points []string, embedded bool, hits []int) (jobs []job) {
 			j := job{point, embedded, hit}
 			switch {
 			case w.why != "":
-				r.without[j.String()] = w.why
+				r.without[j.name()] = w.why
 			case w.most > 0 && hit > w.most:
 				r.without[j.String()] = fmt.Sprintf("the step comes %d times at most in one process, in the time that there is", w.most)
 			default:
@@ -53,6 +55,13 @@ func (r *report) add(j job, got result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.results[j] = got
+}
+
+// spoilt adds what was found wrong when all courses of a lane were over.
+func (r *report) spoilt(v checkers.Violation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.after = append(r.after, v)
 }
 
 // finish prints the table, and leaves the part where it was asked for.
@@ -77,6 +86,9 @@ func (r *report) finish(t *testing.T, folder string) {
 			}
 		}
 		fmt.Printf("%-44s %-12s recovered in %6.2f s, %d violations\n", j, state, got.recovery.Seconds(), len(got.violations))
+	}
+	for _, v := range r.after {
+		part.Violated(v.Promise, v.Text, "after all points")
 	}
 	for _, line := range r.notCovered() {
 		part.NotTested = append(part.NotTested, line)
