@@ -127,6 +127,39 @@ func TestReleaseOfALostHold(t *testing.T) {
 	})
 }
 
+// TestOneRequestOneBooking: a request that is granted again after a loss is booked once, whichever of its tokens confirms, and
+// whether before or after the loss; also when the first confirm comes late.
+func TestOneRequestOneBooking(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		a := w.serve()
+		w.publish(a, "S1", session(5, "RSV"))
+		var tokens []string
+		for range 3 {
+			h, err := w.hold(a, "key", w.claim("S1", "RSV", 0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tokens = append(tokens, h.Token)
+			if len(tokens) == 2 {
+				if _, err := w.confirm(a, h.Token, person(1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.inventory.Lose(a.Shard("S1"))
+		}
+		for _, token := range tokens {
+			if _, err := w.confirm(a, token, person(1)); err != nil {
+				t.Error(err)
+			}
+			if n := w.live("S1", 0)["RSV"]; n != 1 {
+				t.Errorf("P6: one request has %d live bookings", n)
+			}
+		}
+		time.Sleep(time.Minute)
+		w.sameAsLedger(a)
+	})
+}
+
 // skewed is the clock of a server that is wrong.
 type skewed time.Duration
 

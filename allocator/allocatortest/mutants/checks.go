@@ -74,5 +74,5 @@ func storm(seeds int) Check {
 
 // simulator is the deterministic simulator: whole servers over the real scripts, from the first seed on.
 func simulator(seeds int) Check {
-	return Check{Name: "simulator", Package: "allocator/allocatortest/simulation", Run: exactly("TestOne"), Args: []string{fmt.Sprintf("-simulate.seeds=%d", seeds)}}
+	return Check{Name: "simulator", Package: "allocator/allocatortest/simulation", Run: exactly("TestSimulate"), Args: []string{fmt.Sprintf("-simulate.seeds=%d", seeds)}}
 }

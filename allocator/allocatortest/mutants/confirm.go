@@ -42,11 +42,6 @@ func confirmBugs() []Bug {
 			By:    []Check{postgresTest("TestLostAfterCommit")},
 		},
 		{
-			Name: "an I/O error at COMMIT is taken for nothing happened", Sentence: unknownOutcome,
-			Edits: edit("allocator/sqliteledger/transaction.go", "failure.Code()&0xff == codes.SQLITE_IOERR", "failure.Code()&0xff == codes.SQLITE_MISUSE"),
-			By:    []Check{sqliteTest("TestCommitError")},
-		},
-		{
 			Name: "acknowledged before the commit", Sentence: commitPoint,
 			Edits: edit(confirmingGo, "\treturn untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) { return c.a.records.submit(ctx, item) })",
 				"\tc.a.records.post(item)\n\treturn RecordResult{Outcome: Recorded, Rows: item.Claims}, nil"),
@@ -55,7 +50,7 @@ func confirmBugs() []Bug {
 		{
 			Name: "SQLite's COMMIT fails unseen", Sentence: commitPoint,
 			Edits: edit("allocator/sqliteledger/transaction.go", "\t\treturn commitError(err)\n", "\t\treturn nil\n"),
-			By:    []Check{sqliteTest("TestDiskFull")},
+			By:    []Check{sqliteTest("TestCommitError")},
 		},
 		{
 			Name: "neighbours in a batch get each other's answers", Sentence: ownAnswer,

@@ -77,7 +77,7 @@ func ledgerBugs() []Bug {
 		{
 			Name: "each grant of a request has its own row", Sentence: oneRow,
 			Edits: edit(confirmingGo, "Key: c.a.secret.Booking(l.ID.Key, j), Hold: l.ID", "Key: c.a.secret.Booking(RequestKey(l.ID.Stamp), j), Hold: l.ID"),
-			By:    []Check{core("TestMendedKeyReused", "TestWalkIn")},
+			By:    []Check{core("TestOneRequestOneBooking")},
 		},
 		{
 			Name: "a move leaves the old booking live", Sentence: movesTogether,

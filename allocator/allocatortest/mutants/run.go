@@ -90,6 +90,11 @@ func (r *Runner) Try(ctx context.Context, b Bug) (result Result) {
 		return result
 	}
 	built := make(map[string]string)
+	defer func() { // a hundred of them would fill a disk
+		for _, path := range built {
+			_ = os.Remove(path)
+		}
+	}()
 	for _, check := range b.By {
 		o, err := r.control(ctx, check)
 		if err == nil && o.Verdict != Survived && o.Verdict != Skipped {
