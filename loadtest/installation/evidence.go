@@ -2,10 +2,12 @@ package installation
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -51,6 +53,21 @@ func (in *Installation) Evidence(ctx context.Context, c *Crowd) (*checkers.Evide
 	}
 	e.Days = w.Days()
 	return e, nil
+}
+
+// Keep writes history and evidence as JSON into the installation's folder, for whoever wants to know how a violation came
+// about.
+func (in *Installation) Keep(c *Crowd, e *checkers.Evidence) error {
+	for name, document := range map[string]any{"history.json": c.History(), "bookings.json": e.Bookings, "events.json": e.Events, "days.json": e.Days} {
+		text, err := json.MarshalIndent(document, "", " ")
+		if err == nil {
+			err = os.WriteFile(filepath.Join(in.Dir, name), text, 0o644)
+		}
+		if err != nil {
+			return fmt.Errorf("keep %s: %w", name, err)
+		}
+	}
+	return nil
 }
 
 // Lost notes that the inventory may have lost something at this moment.
