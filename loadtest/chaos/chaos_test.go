@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	seedFlag    = flag.Uint64("chaos.seed", 0, "run every scenario with this `seed`; 0: none")
+	seedFlag    = flag.Uint64("chaos.seed", 0, "run every scenario with this `seed`; 0: only where a report is asked for, with seed 1")
 	minutesFlag = flag.Float64("chaos.minutes", 0, "how many `minutes` TestSoak runs")
 	lanesFlag   = flag.Int("chaos.lanes", 4, "how many installations are used at once")
 	reportFlag  = flag.String("chaos.report", "", "`folder` to write the report to")
@@ -32,6 +32,11 @@ func newTally(suite, command string) *tally {
 	part := reliability.New(suite, command)
 	part.NotTested = notTested
 	return &tally{part: part}
+}
+
+// command is what a reader types to repeat a test.
+func command(test, flags string) string {
+	return "deploy/testservers/run go test -count=1 -v -timeout 0 ./loadtest/chaos -run '^" + test + "$' " + flags
 }
 
 // notTested is what no scenario of this package tries.
@@ -80,17 +85,21 @@ func inLanes(t *testing.T, n int, names []string, run func(t *testing.T, name st
 }
 
 func TestChaos(t *testing.T) {
-	if *seedFlag == 0 {
+	seed := *seedFlag
+	switch {
+	case seed == 0 && *reportFlag == "":
 		t.Skip("give -chaos.seed=1 to run every scenario; TestSmoke runs one")
+	case seed == 0:
+		seed = 1
 	}
-	all := newTally("chaos", fmt.Sprintf("make chaos SEED=%d", *seedFlag))
+	all := newTally("chaos", command("TestChaos", fmt.Sprintf("-chaos.seed=%d", seed)))
 	defer all.finish(t)
 	var names []string
 	byName := make(map[string]scenario)
 	for _, s := range scenarios {
 		names, byName[s.name] = append(names, s.name), s
 	}
-	inLanes(t, *lanesFlag, names, func(t *testing.T, name string) { byName[name].run(t, *seedFlag, all) })
+	inLanes(t, *lanesFlag, names, func(t *testing.T, name string) { byName[name].run(t, seed, all) })
 }
 
 // A server dies in mid-load: the shortest of all scenarios, for every run of the tests.
@@ -113,7 +122,7 @@ func TestSoak(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	all := newTally("soak", fmt.Sprintf("make soak MINUTES=%g # seed %d", *minutesFlag, seed))
+	all := newTally("soak", command("TestSoak", fmt.Sprintf("-chaos.minutes=%g -chaos.seed=%d", *minutesFlag, seed)))
 	defer all.finish(t)
 	until := time.Now().Add(time.Duration(*minutesFlag * float64(time.Minute)))
 	var lanes sync.WaitGroup
