@@ -226,10 +226,11 @@ func (a *Allocator) DayBookings(ctx context.Context, site SiteID, date Date) ([]
 }
 
 // WalkIn books a free place for someone who is there (staff): a hold and its confirm at once, in the slot asked for or
-// else in the one nearest to now that has room.
+// else in the one nearest to now that has room. A refusal is final for its Idempotency-Key.
 func (a *Allocator) WalkIn(ctx context.Context, r WalkInRequest) (BookingView, error) {
 	r.Caller.Staff = true
-	if r.IdempotencyKey == "" {
+	keyed := r.IdempotencyKey != ""
+	if !keyed {
 		r.IdempotencyKey = rand.Text()
 	}
 	entry, err := a.knownSite(ctx, r.Site)
@@ -253,7 +254,7 @@ func (a *Allocator) WalkIn(ctx context.Context, r WalkInRequest) (BookingView, e
 			Claims: []ClaimRequest{{Site: r.Site, Service: r.Service, Start: s.start.Time(), Length: int(s.length)}},
 		})
 		switch CodeOf(err) {
-		case CodeSlotFull, CodeSessionClosed, CodeOutsideWindow, CodeIdempotencyMismatch:
+		case CodeSlotFull, CodeSlotUnknown, CodeSessionClosed, CodeOutsideWindow, CodeIdempotencyMismatch:
 			refusal = err // a repeat finds its own slot further on
 			continue
 		}
@@ -267,6 +268,41 @@ func (a *Allocator) WalkIn(ctx context.Context, r WalkInRequest) (BookingView, e
 		}
 		return views[0], nil
 	}
+	if !keyed || CodeOf(refusal) == CodeIdempotencyMismatch {
+		return BookingView{}, refusal
+	}
+	return a.refuseWalkIn(ctx, &r, entry, starts, refusal)
+}
+
+// refuseWalkIn writes a refusal down before it is told. Otherwise a copy of the request that is still under way could find a
+// place that was given back meanwhile, and book it for somebody who was told that there is none.
+func (a *Allocator) refuseWalkIn(ctx context.Context, r *WalkInRequest, entry *siteEntry, starts []slotKey, refusal error) (BookingView, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.limits.ConfirmDeadline)
+	defer cancel()
+	request := a.secret.Request(r.Caller.Client, walkInKey(r.IdempotencyKey), r.Site)
+	slot := SlotID{r.Site, MinuteOf(a.clock.Now()), int16(max(r.Length, 1))}
+	if len(starts) > 0 {
+		slot.Start = starts[0].start
+	}
+	row := Booking{
+		Key: a.secret.Booking(request, 0), Hold: HoldID{Key: request}, Slot: slot, Service: r.Service,
+		Date: DateOf(slot.Start.Time().In(entry.zone())),
+	}
+	result, err := untilDefinite(ctx, a, func(ctx context.Context) (RecordResult, error) {
+		results, err := a.ledger.Void(ctx, []Voiding{{Claims: []Booking{row}, Reason: CodeOf(refusal)}})
+		if err != nil {
+			return RecordResult{}, err
+		}
+		return results[0], nil
+	})
+	if err != nil {
+		return BookingView{}, err
+	}
+	if result.Outcome == RecordedEver { // by a copy
+		if done, ok, err := a.walkedIn(ctx, r); err != nil || ok {
+			return done, err
+		}
+	}
 	return BookingView{}, refusal
 }
 
@@ -279,8 +315,11 @@ func (a *Allocator) walkedIn(ctx context.Context, r *WalkInRequest) (BookingView
 	if err != nil {
 		return BookingView{}, false, ledgerError(err)
 	}
-	if len(rows) == 0 || rows[0].Status == StatusVoid {
+	if len(rows) == 0 {
 		return BookingView{}, false, nil
+	}
+	if rows[0].Status == StatusVoid {
+		return BookingView{}, false, Refuse(Code(rows[0].Reason), "this walk-in was refused before: use a new Idempotency-Key to try again")
 	}
 	entry, err := a.knownSite(ctx, r.Site)
 	if err != nil {

@@ -211,3 +211,30 @@ func TestMendedEpochOnlyInLedger(t *testing.T) {
 		}
 	})
 }
+
+// A walk-in that was refused stays refused under its key: a copy of the request that was still under way booked a place that
+// was given back meanwhile, for somebody who had been told that there is none. The simulator found it (seed 4575).
+func TestMendedWalkInRefusalIsFinal(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		a := w.serve()
+		w.publish(a, "S1", session(1, "RSV"))
+		only := w.book(a, 1, w.claim("S1", "RSV", 0))[0]
+		r := allocator.WalkInRequest{IdempotencyKey: "once", Site: "S1", Service: "RSV", Start: w.at(0), Length: 10, Person: person(2)}
+		_, err := a.WalkIn(t.Context(), r)
+		wantCode(t, err, allocator.CodeSlotFull)
+		access := allocator.BookingAccess{Reference: only.Reference, ManageToken: only.ManageToken}
+		if _, err := a.Cancel(t.Context(), access, "", allocator.Caller{}); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			_, err = a.WalkIn(t.Context(), r)
+			wantCode(t, err, allocator.CodeSlotFull)
+		}
+		r.IdempotencyKey = "again"
+		if _, err := a.WalkIn(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		w.sameAsLedger(a)
+	})
+}

@@ -200,7 +200,7 @@ func (w *world) evidence() (*checkers.Evidence, error) {
 			}
 		}
 	}
-	e := &checkers.Evidence{Persons: persons, Days: w.days, Zone: w.zone, Losses: w.losses, Splits: w.splits}
+	e := &checkers.Evidence{Persons: persons, Days: w.days, Zone: w.zone, Losses: w.losses, Splits: w.splits, Counted: w.paths}
 	keys := make(map[allocator.BookingKey]bool)
 	for after := ""; ; {
 		events, next, err := w.ledger.Events(ctx, after, 1000)
