@@ -121,7 +121,11 @@ func (sc scenario) run(t *testing.T, seed uint64, all *tally) {
 		where, recovery.Serving.Round(time.Millisecond), consistent.Round(time.Millisecond), crowd.Repeats(), in.Counted(t.Context()))
 }
 
+// kinds names what befalls the installation. All mixtures go by one name: each alone comes but once.
 func (sc scenario) kinds() string {
+	if sc.name == mixture {
+		return "a mixture of faults"
+	}
 	var kinds []string
 	for _, f := range sc.faults {
 		kinds = append(kinds, f.kind)

@@ -60,6 +60,8 @@ var scenarios = []scenario{
 	{name: "embedded-disk-full", options: embedded, faults: []fault{fillDisk}, prepare: smallDisk},
 }
 
+const mixture = "mixture"
+
 // mixable are the faults that may come together, before one Redis and a PostgreSQL of one's own.
 var mixable = []fault{
 	killServer, killRedis, freezeRedis, cutLog, flushRedis, cutRedisReply, resetRedis, delayRedis, partRedis,
@@ -71,7 +73,7 @@ func anyScenario(rng *rand.Rand) scenario {
 	if rng.IntN(5) < 2 {
 		return scenarios[rng.IntN(len(scenarios))]
 	}
-	mix := scenario{name: "mixture", options: ownLedger}
+	mix := scenario{name: mixture, options: ownLedger}
 	broken := make(map[target]bool)
 	for wanted := 2 + rng.IntN(3); len(mix.faults) < wanted; {
 		f := mixable[rng.IntN(len(mixable))]
