@@ -88,17 +88,34 @@ func (l *lane) sites(from since) []*place {
 	return slices.Clone(l.places[from.places:])
 }
 
-// victimFirst and otherFirst are whom errands ask.
+// victimFirst and otherFirst ask until they are answered.
 func (l *lane) victimFirst() at { return inOrder(l.victim, l.other) }
 func (l *lane) otherFirst() at  { return inOrder(l.other, l.victim) }
 
 func inOrder(servers ...*server) (to at) {
 	for _, s := range servers {
 		if s != nil {
-			to = append(to, s)
+			to.servers = append(to.servers, s)
 		}
 	}
 	return to
+}
+
+// guest is how those ask who lead the victim to its point. Who leaves asks nobody else: what was begun for him is for the
+// servers to bring to an end.
+func (c *course) guest() at {
+	if c.insist {
+		return c.victimFirst()
+	}
+	return at{servers: []*server{c.victim}, leave: true}
+}
+
+// company is whom the others ask meanwhile: where the guest is to be the one at the point, not the victim.
+func (c *course) company() at {
+	if c.insist || c.other == nil {
+		return c.victimFirst()
+	}
+	return inOrder(c.other)
 }
 
 // restart starts the victim again, to await its next order. A memory of its own begins empty.
@@ -114,9 +131,8 @@ func (l *lane) restart() {
 // course is the run of one point on a lane.
 type course struct {
 	*lane
+	job
 	t      *testing.T
-	point  string
-	hit    int
 	way    way
 	began  since
 	site   *place // of the traffic that leads to the point
@@ -127,8 +143,6 @@ type course struct {
 
 // result is what a course has shown.
 type result struct {
-	point      string
-	hit        int
 	died       bool          // at the point
 	approach   time.Duration // until then
 	whole      time.Duration // of the course
@@ -138,10 +152,10 @@ type result struct {
 }
 
 // run kills the victim at a point and judges what follows.
-func (l *lane) run(t *testing.T, point string, hit int) result {
-	r, began := result{point: point, hit: hit}, time.Now()
-	c := &course{lane: l, t: t, point: point, hit: hit}
-	c.way, _, _ = wayTo(point, l.other == nil)
+func (l *lane) run(t *testing.T, j job) (r result) {
+	began := time.Now()
+	c := &course{lane: l, t: t, job: j}
+	c.way, _, _ = wayTo(j.point, j.embedded)
 	c.began = l.now()
 	c.site, c.common = l.open(), l.open()
 	if c.way.prepare != nil {
@@ -179,20 +193,9 @@ func (c *course) kill() bool {
 	}
 	defer os.Remove(c.order)
 	ended := c.victim.Ended()
-	for _, traffic := range []func(){
-		func() { c.way.traffic(c) },
-		func() { c.life(c.victimFirst()); c.rest() },
-	} {
-		c.going.Go(func() {
-			for {
-				traffic()
-				select {
-				case <-ended:
-					return
-				default:
-				}
-			}
-		})
+	c.untilEnd(ended, func() { c.way.traffic(c) })
+	if c.insist || c.other != nil && !c.way.alone {
+		c.untilEnd(ended, func() { c.life(c.company()); c.rest() })
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -204,6 +207,20 @@ func (c *course) kill() bool {
 		c.victim.Kill()
 		return false
 	}
+}
+
+// untilEnd does something again and again beside all else, to the end of the victim.
+func (c *course) untilEnd(ended <-chan struct{}, do func()) {
+	c.going.Go(func() {
+		for {
+			do()
+			select {
+			case <-ended:
+				return
+			default:
+			}
+		}
+	})
 }
 
 // give puts an order where the victim reads it, as a whole.
@@ -239,11 +256,11 @@ func (c *course) diedThere(before int64) bool {
 
 // judge waits until all is well and quiet, and has the checkers look at everything that the course has seen.
 func (c *course) judge(death time.Time, r *result) {
-	deadline := death.Add(2 * patience)
+	deadline := time.Now().Add(patience) // whoever insists may have taken his time until now
 	fail := func(format string, args ...any) {
 		r.violations = append(r.violations, checkers.Violation{Promise: "P5", Text: fmt.Sprintf(format, args...)})
 	}
-	for _, s := range inOrder(c.victim, c.other) {
+	for _, s := range inOrder(c.victim, c.other).servers {
 		for c.desk.book(inOrder(s), c.places(serviceA)) == nil {
 			if time.Now().After(deadline) {
 				fail("server %d gives no place", s.Index)
@@ -257,7 +274,7 @@ func (c *course) judge(death time.Time, r *result) {
 	if r.recovery = time.Since(death); r.recovery > patience {
 		fail("recovery took %v", r.recovery)
 	}
-	if err := c.quiet(c.began, deadline); err != nil {
+	if err := c.quiet(c.began, time.Now().Add(patience)); err != nil {
 		fail("holds do not lapse: %v", err)
 	}
 	violations, stats, err := c.check(c.began)

@@ -33,9 +33,15 @@ type job struct {
 	point    string
 	embedded bool
 	hit      int
+	insist   bool // who leads there insists on an answer; otherwise he leaves at the first silence
 }
 
-func (j job) String() string { return fmt.Sprintf("%s hit %d", j.name(), j.hit) }
+func (j job) String() string {
+	if j.insist {
+		return fmt.Sprintf("%s hit %d insisting", j.name(), j.hit)
+	}
+	return fmt.Sprintf("%s hit %d", j.name(), j.hit)
+}
 
 // name is what -crash.point takes.
 func (j job) name() string {
@@ -101,7 +107,7 @@ func TestEveryPointHasItsWay(t *testing.T) {
 		for _, embedded := range []bool{false, true} {
 			w, _, ok := wayTo(point, embedded)
 			if !ok || (w.traffic == nil) == (w.why == "") {
-				t.Errorf("%s: give it a row in steps_test.go that says how to get there, or why nobody can", job{point, embedded, 1})
+				t.Errorf("%s: give it a row in steps_test.go that says how to get there, or why nobody can", job{point: point, embedded: embedded, hit: 1})
 			}
 		}
 		step, _, _ := strings.Cut(point, "/")
@@ -165,7 +171,7 @@ func kindOf(embedded bool) int {
 func serve(t *testing.T, l *lane, queue <-chan job, report *report) {
 	for j := range queue {
 		t.Run(j.String(), func(t *testing.T) {
-			r := l.run(t, j.point, j.hit)
+			r := l.run(t, j)
 			for _, v := range r.violations {
 				t.Errorf("%s: %s", v.Promise, v.Text)
 			}

@@ -151,12 +151,17 @@ func (d *desk) one(ctx context.Context, s *installation.Server, r request) (a an
 	return a
 }
 
-// insist sends a request until its answer is definite: to the servers in turn, beginning with the first.
-func (d *desk) insist(at []*installation.Server, r request) (a answer) {
+// insist sends a request until its answer is definite, or until the first silence where whoever asks then leaves.
+func (d *desk) insist(to at, r request) (a answer) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	for try := 0; ; try++ {
-		if a = d.one(ctx, at[try%len(at)], r); a.definite() || ctx.Err() != nil {
+		a = d.one(ctx, to.servers[try%len(to.servers)], r)
+		switch {
+		case a.definite() || a.err != nil && to.leave:
+			return a
+		case ctx.Err() != nil:
+			d.complain("P11", "%s %s has no definite answer after %v, last: %v", r.method, r.path, patience, a)
 			return a
 		}
 		pause(ctx, 50*time.Millisecond)

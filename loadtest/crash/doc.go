@@ -6,9 +6,13 @@
 // that took is measured, from the death until inventory equals ledger and both servers serve. The same for the embedded
 // server, whose memory dies with it.
 //
+// Where it is a client's request that leads to the point there are two deaths: one whose client insists on an answer,
+// which the other server must give as if nothing had been, and one whose client leaves, so that nobody but the servers
+// themselves brings to an end what was begun.
+//
 //	go test ./loadtest/crash                          the six points that tell most
 //	go test ./loadtest/crash -crash.all               every point
-//	go test ./loadtest/crash -crash.point=void/after  one; the embedded one: -crash.point=embedded:void/after
+//	go test ./loadtest/crash -crash.point=void/after  one; of the embedded server: -crash.point=embedded:void/after
 //	go test ./loadtest/crash -crash.all -crash.hits=1,2,5
 //	go test ./loadtest/crash -crash.all -crash.report=/somewhere
 //

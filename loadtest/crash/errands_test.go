@@ -11,11 +11,13 @@ import (
 	"muster/allocator"
 	"muster/allocator/allocatortest"
 	"muster/allocator/allocatortest/checkers"
-	"muster/loadtest/installation"
 )
 
-// at is which servers an errand asks, in turn, beginning with the first.
-type at = []*installation.Server
+// at is whom an errand asks.
+type at struct {
+	servers []*server // in turn, beginning with the first
+	leave   bool      // at the first silence nobody asks again: whoever wanted this has gone
+}
 
 // held is a hold that was granted.
 type held struct {

@@ -9,8 +9,8 @@ import (
 // places and people that cannot both be had.
 func (c *course) life(to at) {
 	d, site, n := c.desk, c.common.id, int(c.desk.serial.Add(1))
-	reversed := slices.Clone(to)
-	slices.Reverse(reversed)
+	reversed := at{servers: slices.Clone(to.servers)}
+	slices.Reverse(reversed.servers)
 	var errands sync.WaitGroup
 	errands.Go(func() { // one books and cancels, another books, extends and moves
 		d.cancel(to, d.book(to, d.claims(site, serviceA, n)))
@@ -51,6 +51,6 @@ func (c *course) life(to at) {
 
 // inTurn begins with another server each time.
 func inTurn(to at, i int) at {
-	i %= len(to)
-	return append(slices.Clone(to[i:]), to[:i]...)
+	i %= len(to.servers)
+	return at{servers: append(slices.Clone(to.servers[i:]), to.servers[:i]...)}
 }

@@ -36,12 +36,15 @@ func (r *report) plan(points []string, embedded bool, hits []int) (jobs []job) {
 	for _, point := range points {
 		w, _, _ := wayTo(point, embedded)
 		for _, hit := range hits {
-			j := job{point, embedded, hit}
+			j := job{point: point, embedded: embedded, hit: hit}
 			switch {
 			case w.why != "":
 				r.without[j.name()] = w.why
 			case w.most > 0 && hit > w.most:
 				r.without[j.String()] = fmt.Sprintf("the step comes %d times at most in one process, in the time that there is", w.most)
+			case w.client:
+				j.insist = true
+				jobs = append(jobs, job{point: point, embedded: embedded, hit: hit}, j)
 			default:
 				jobs = append(jobs, j)
 			}
@@ -85,7 +88,7 @@ func (r *report) finish(t *testing.T, folder string) {
 				part.CrashPoints.Covered = append(part.CrashPoints.Covered, j.point)
 			}
 		}
-		fmt.Printf("%-44s %-12s recovered in %6.2f s, %d violations\n", j, state, got.recovery.Seconds(), len(got.violations))
+		fmt.Printf("%-48s %-12s recovered in %6.2f s, %d violations\n", j, state, got.recovery.Seconds(), len(got.violations))
 	}
 	for _, v := range r.after {
 		part.Violated(v.Promise, v.Text, "after all points")

@@ -13,6 +13,7 @@ import (
 type way struct {
 	start   bool            // the step is part of starting: the process is armed from its beginning, and its traffic is that
 	alone   bool            // the other server is frozen until the victim has died: it would be faster, or take the step over
+	client  bool            // the traffic is somebody's wish, which he may insist on or leave
 	most    int             // the step comes at most so often in one process, in the time that there is; 0: as often as wanted
 	prepare func(c *course) // before anything is armed
 	traffic func(c *course) // again and again until the victim has died
@@ -23,20 +24,20 @@ type way struct {
 var ways = map[string]way{
 	"identity": {alone: true, traffic: (*course).flush},
 	"open":     {alone: true, traffic: (*course).flush},
-	"hold":     {traffic: (*course).book},
-	"extend":   {traffic: (*course).extend},
-	"release":  {traffic: (*course).release},
-	"pin":      {traffic: (*course).book},
-	"reseat":   {traffic: (*course).loseHold},
-	"settle":   {traffic: (*course).book},
-	"free":     {traffic: (*course).cancel},
+	"hold":     {client: true, traffic: (*course).book},
+	"extend":   {client: true, traffic: (*course).extend},
+	"release":  {client: true, traffic: (*course).release},
+	"pin":      {client: true, traffic: (*course).book},
+	"reseat":   {client: true, traffic: (*course).loseHold},
+	"settle":   {client: true, traffic: (*course).book},
+	"free":     {client: true, traffic: (*course).cancel},
 	"state":    {traffic: (*course).inspect},
 	"reap":     {traffic: (*course).rest},
 	"stuck":    {traffic: (*course).rest},
-	"apply":    {traffic: (*course).publish},
-	"begin":    {traffic: (*course).newSite},
-	"load":     {traffic: (*course).newSite},
-	"finish":   {traffic: (*course).newSite},
+	"apply":    {client: true, traffic: (*course).publish},
+	"begin":    {client: true, traffic: (*course).newSite},
+	"load":     {client: true, traffic: (*course).newSite},
+	"finish":   {client: true, traffic: (*course).newSite},
 
 	"read-site": {traffic: (*course).publish},
 	"repair":    {start: true, alone: true, most: drifts, prepare: (*course).drift, traffic: (*course).rest},
@@ -55,10 +56,10 @@ var ways = map[string]way{
 	"site":         {traffic: (*course).putSite},
 	"days":         {start: true, most: 1, traffic: (*course).rest},
 	"day":          {traffic: (*course).getDay},
-	"publish":      {traffic: (*course).publish},
-	"record":       {traffic: (*course).book},
-	"void":         {traffic: (*course).lose},
-	"transition":   {traffic: (*course).cancel},
+	"publish":      {client: true, traffic: (*course).publish},
+	"record":       {client: true, traffic: (*course).book},
+	"void":         {client: true, traffic: (*course).lose},
+	"transition":   {client: true, traffic: (*course).cancel},
 	"bookings":     {traffic: (*course).showBooking},
 	"slot":         {traffic: (*course).showBooking},
 	"day-bookings": {traffic: (*course).listDay},
@@ -70,15 +71,15 @@ var ways = map[string]way{
 	"close":        {most: 1, traffic: (*course).stop},
 	"migrate":      {start: true, most: 1, traffic: (*course).rest},
 
-	"reply-hold":      {traffic: (*course).book},
-	"reply-extend":    {traffic: (*course).extend},
-	"reply-release":   {traffic: (*course).release},
-	"reply-confirm":   {traffic: (*course).book},
-	"reply-cancel":    {traffic: (*course).cancel},
-	"reply-status":    {traffic: (*course).arrive},
-	"reply-walk-in":   {traffic: (*course).walkIn},
-	"reply-day":       {traffic: (*course).publish},
-	"reply-upload":    {traffic: (*course).upload},
+	"reply-hold":      {client: true, traffic: (*course).book},
+	"reply-extend":    {client: true, traffic: (*course).extend},
+	"reply-release":   {client: true, traffic: (*course).release},
+	"reply-confirm":   {client: true, traffic: (*course).book},
+	"reply-cancel":    {client: true, traffic: (*course).cancel},
+	"reply-status":    {client: true, traffic: (*course).arrive},
+	"reply-walk-in":   {client: true, traffic: (*course).walkIn},
+	"reply-day":       {client: true, traffic: (*course).publish},
+	"reply-upload":    {client: true, traffic: (*course).upload},
 	"reply-catalogue": {traffic: (*course).putSite},
 	"reply-read":      {traffic: (*course).getDay},
 }
@@ -135,45 +136,45 @@ func wayTo(point string, embedded bool) (w way, step string, ok bool) {
 	return w, step, ok
 }
 
-// The traffic that leads to steps. Each asks the victim first, and goes on elsewhere when that is silent.
+// The traffic that leads to steps.
 
 func (c *course) rest() { pause(context.Background(), 50*time.Millisecond) }
 
-func (c *course) book() { c.desk.book(c.victimFirst(), c.places(serviceA)) }
+func (c *course) book() { c.desk.book(c.guest(), c.places(serviceA)) }
 
 func (c *course) extend() {
-	if h := c.desk.hold(c.victimFirst(), c.places(serviceA)); h != nil {
-		c.desk.extend(c.victimFirst(), h)
+	if h := c.desk.hold(c.guest(), c.places(serviceA)); h != nil {
+		c.desk.extend(c.guest(), h)
 	}
 }
 
 func (c *course) release() {
-	if h := c.desk.hold(c.victimFirst(), c.places(serviceA)); h != nil {
-		c.desk.release(c.victimFirst(), h)
+	if h := c.desk.hold(c.guest(), c.places(serviceA)); h != nil {
+		c.desk.release(c.guest(), h)
 	}
 }
 
 func (c *course) cancel() {
-	c.desk.cancel(c.victimFirst(), c.desk.book(c.victimFirst(), c.places(serviceA)))
+	c.desk.cancel(c.guest(), c.desk.book(c.guest(), c.places(serviceA)))
 }
 
 func (c *course) arrive() {
-	c.desk.arrive(c.victimFirst(), c.desk.book(c.victimFirst(), c.places(serviceA)))
+	c.desk.arrive(c.guest(), c.desk.book(c.guest(), c.places(serviceA)))
 }
 
-func (c *course) walkIn() { c.desk.walkIn(c.victimFirst(), c.places(serviceA)[0]) }
+func (c *course) walkIn() { c.desk.walkIn(c.guest(), c.places(serviceA)[0]) }
 
 // lose has somebody confirm a second booking of the same programme, which is refused once its void is committed.
 func (c *course) lose() {
 	who := c.desk.somebody()
-	c.desk.confirm(c.victimFirst(), c.desk.hold(c.victimFirst(), c.places(serviceA)), nil, who)
-	c.desk.confirm(c.victimFirst(), c.desk.hold(c.victimFirst(), c.places(serviceA)), nil, who)
+	c.desk.confirm(c.guest(), c.desk.hold(c.guest(), c.places(serviceA)), nil, who)
+	c.desk.confirm(c.guest(), c.desk.hold(c.guest(), c.places(serviceA)), nil, who)
 }
 
 // flush makes Redis forget everything, and then asks for a place.
 func (c *course) flush() {
 	c.forget()
-	c.desk.book(c.victimFirst(), c.places(serviceA))
+	c.desk.book(c.guest(), c.places(serviceA))
 }
 
 func (c *course) forget() {
@@ -188,56 +189,56 @@ func (c *course) forget() {
 
 // loseHold confirms a hold that Redis has forgotten.
 func (c *course) loseHold() {
-	h := c.desk.hold(c.victimFirst(), c.places(serviceA))
+	h := c.desk.hold(c.guest(), c.places(serviceA))
 	c.forget()
-	c.desk.confirm(c.victimFirst(), h, nil, c.desk.somebody())
+	c.desk.confirm(c.guest(), h, nil, c.desk.somebody())
 }
 
 func (c *course) inspect() {
-	if h := c.desk.hold(c.victimFirst(), c.places(serviceA)); h != nil {
-		c.desk.look(c.victimFirst(), h.path(""), nil)
+	if h := c.desk.hold(c.guest(), c.places(serviceA)); h != nil {
+		c.desk.look(c.guest(), h.path(""), nil)
 	}
 }
 
 func (c *course) publish() {
 	places := 4 + int(c.desk.serial.Add(1)%3)
-	c.desk.publish(c.victimFirst(), c.site, places)
+	c.desk.publish(c.guest(), c.site, places)
 }
 
 func (c *course) upload() {
 	places := 4 + int(c.desk.serial.Add(1)%3)
-	c.desk.upload(c.victimFirst(), c.site, places)
+	c.desk.upload(c.guest(), c.site, places)
 }
 
 // newSite opens a site, whose first hold has it built.
 func (c *course) newSite() {
 	p := c.open()
-	c.desk.book(c.victimFirst(), c.desk.claims(p.id, serviceA, 0))
+	c.desk.book(c.guest(), c.desk.claims(p.id, serviceA, 0))
 }
 
 func (c *course) putSite() {
-	c.desk.putSite(c.victimFirst(), c.site.id, fmt.Sprint("Site renamed ", c.desk.serial.Add(1)))
+	c.desk.putSite(c.guest(), c.site.id, fmt.Sprint("Site renamed ", c.desk.serial.Add(1)))
 }
 
 func (c *course) putService() {
-	c.desk.put(c.victimFirst(), "/v1/services/EXTRA:Any", object{"name": fmt.Sprint("Service renamed ", c.desk.serial.Add(1))})
+	c.desk.put(c.guest(), "/v1/services/EXTRA:Any", object{"name": fmt.Sprint("Service renamed ", c.desk.serial.Add(1))})
 }
 
-func (c *course) getDay() { c.desk.look(c.victimFirst(), c.desk.dayPath(c.site.id), staff) }
+func (c *course) getDay() { c.desk.look(c.guest(), c.desk.dayPath(c.site.id), staff) }
 
 func (c *course) listDay() {
-	c.desk.look(c.victimFirst(), c.desk.dayPath(c.site.id)+"/bookings", staff)
+	c.desk.look(c.guest(), c.desk.dayPath(c.site.id)+"/bookings", staff)
 }
 
 func (c *course) showBooking() {
-	if b := c.desk.book(c.victimFirst(), c.places(serviceA)); b != nil {
-		c.desk.look(c.victimFirst(), "/v1/bookings/"+b.reference, map[string]string{"Authorization": "Manage " + b.manage})
+	if b := c.desk.book(c.guest(), c.places(serviceA)); b != nil {
+		c.desk.look(c.guest(), "/v1/bookings/"+b.reference, map[string]string{"Authorization": "Manage " + b.manage})
 	}
 }
 
 func (c *course) readEvents() {
-	c.desk.book(c.victimFirst(), c.places(serviceA))
-	c.desk.look(c.victimFirst(), "/v1/events?limit=10", staff)
+	c.desk.book(c.guest(), c.places(serviceA))
+	c.desk.look(c.guest(), "/v1/events?limit=10", staff)
 }
 
 func (c *course) stop() { c.victim.Stop() }
@@ -259,7 +260,7 @@ func (c *course) drift() {
 	c.other.Pause()
 	c.victim.Redis.Cut()
 	for _, b := range booked {
-		c.desk.cancel([]*server{c.victim}, b)
+		c.desk.cancel(inOrder(c.victim), b)
 	}
 	c.victim.Kill()
 	c.victim.Redis.Heal()
