@@ -11,7 +11,7 @@ func answerBugs() []Bug {
 		{
 			Name: "an ended row is settled like a live one", Sentence: ownRowFirst,
 			Edits: edit(confirmingGo, "\t\t\tif row.Status.Live() {\n", "\t\t\tif row.Status != StatusVoid {\n"),
-			By:    []Check{storm(39)},
+			By:    []Check{core("TestRepeatedConfirmOfACancelled")},
 		},
 		{
 			Name: "a late record books what was voided", Sentence: voidAnswers,
@@ -28,13 +28,13 @@ func answerBugs() []Bug {
 			Name: "a refusal is told without a void row", Sentence: voidFirst,
 			Edits: edit(confirmingGo, "\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n",
 				"\tif ctx != nil {\n\t\tc.release(code)\n\t\treturn nil, c.refusal(code, claim)\n\t}\n\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n"),
-			By: []Check{storm(39)},
+			By: []Check{simulator(150)},
 		},
 		{
 			Name: "places are freed before the void is definite", Sentence: voidFirst,
 			Edits: edit(confirmingGo, "\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n",
 				"\tc.release(code)\n\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n"),
-			By: []Check{storm(39)},
+			By: []Check{simulator(150)},
 		},
 		{
 			Name: "re-seating grants without matching", Sentence: reseatMatching,
@@ -59,18 +59,18 @@ func answerBugs() []Bug {
 		{
 			Name: "the resolver frees recorded pins", Sentence: resolveLive,
 			Edits: edit("allocator/resolver.go", "\tif len(live) > 0 {\n", "\tif len(live) > 0 && len(pin.Places) == 0 {\n"),
-			By:    []Check{storm(39)},
+			By:    []Check{simulator(150)},
 		},
 		{
 			Name: "the resolver frees without a void", Sentence: resolveAbsent,
 			Edits: edit("allocator/resolver.go", "\tresults, err := a.ledger.Void(ctx, items)\n",
 				"\tresults := make([]RecordResult, len(items))\n\tfor i := range items {\n\t\tvar keys []BookingKey\n\t\tfor j := range items[i].Claims {\n\t\t\tkeys = append(keys, items[i].Claims[j].Key)\n\t\t}\n\t\tif results[i].Rows, err = a.ledger.Bookings(ctx, keys); err != nil {\n\t\t\treturn err\n\t\t}\n\t}\n"),
-			By: []Check{storm(39)},
+			By: []Check{core("TestLateRecordMeetsAVoid")},
 		},
 		{
 			Name: "the resolver voids under keys of its own", Sentence: sharedKey,
 			Edits: edit("allocator/resolver.go", "Key: a.secret.Booking(pin.ID.Key, i)", "Key: a.secret.Booking(RequestKey(pin.ID.Stamp), i)"),
-			By:    []Check{storm(39)},
+			By:    []Check{core("TestLateRecordMeetsAVoid"), simulator(150)},
 		},
 	}
 }

@@ -67,11 +67,6 @@ func core(tests ...string) Check {
 	return Check{Name: strings.Join(tests, ", "), Package: "allocator", Run: "^(" + strings.Join(tests, "|") + ")$"}
 }
 
-// storm is the core's simulation over models, which lets goroutines interleave as they like.
-func storm(seeds int) Check {
-	return Check{Name: "simulation over models", Package: "allocator", Run: exactly("TestSimulation"), Args: []string{fmt.Sprintf("-simulation.seeds=%d", seeds)}}
-}
-
 // simulator is the deterministic simulator: whole servers over the real scripts, from the first seed on.
 func simulator(seeds int) Check {
 	return Check{Name: "simulator", Package: "allocator/allocatortest/simulation", Run: exactly("TestSimulate"), Args: []string{fmt.Sprintf("-simulate.seeds=%d", seeds)}}

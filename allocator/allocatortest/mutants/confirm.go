@@ -28,13 +28,13 @@ func confirmBugs() []Bug {
 		{
 			Name: "a confirm that runs out of time frees its pin", Sentence: unknownOutcome,
 			Edits: edit(confirmingGo, "\t\tresult, err := c.record(ctx)\n\t\tif err != nil {\n", "\t\tresult, err := c.record(ctx)\n\t\tif err != nil {\n\t\t\tc.release(CodeHoldExpired)\n"),
-			By:    []Check{storm(39)},
+			By:    []Check{simulator(150)},
 		},
 		{
 			Name: "an unknown outcome is told as a refusal", Sentence: unknownOutcome,
 			Edits: edit(confirmingGo, "if err == nil || errors.As(err, &refusal) && !unknown {\n\t\t\treturn value, err",
 				"if errors.Is(err, ErrOutcomeUnknown) {\n\t\t\treturn value, Refuse(CodeHoldExpired, \"not recorded\")\n\t\t}\n\t\tif err == nil || errors.As(err, &refusal) && !unknown {\n\t\t\treturn value, err"),
-			By: []Check{storm(10)},
+			By: []Check{simulator(150)},
 		},
 		{
 			Name: "a lost answer to COMMIT is taken for nothing happened", Sentence: unknownOutcome,
@@ -45,7 +45,7 @@ func confirmBugs() []Bug {
 			Name: "acknowledged before the commit", Sentence: commitPoint,
 			Edits: edit(confirmingGo, "\treturn untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) { return c.a.records.submit(ctx, item) })",
 				"\tc.a.records.post(item)\n\treturn RecordResult{Outcome: Recorded, Rows: item.Claims}, nil"),
-			By: []Check{storm(10)},
+			By: []Check{simulator(150)},
 		},
 		{
 			Name: "SQLite's COMMIT fails unseen", Sentence: commitPoint,

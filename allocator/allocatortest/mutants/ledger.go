@@ -117,7 +117,7 @@ func ledgerBugs() []Bug {
 		{
 			Name: "PostgreSQL journals two events for one booking", Sentence: oneEvent,
 			Edits: edit(sqlRecord, recordNoted("good g HAVING count(*) > 0"), recordNoted("(SELECT * FROM good UNION ALL SELECT * FROM good) g HAVING count(*) > 0")),
-			By:    []Check{postgres("Events", "Batch")},
+			By:    []Check{postgres("Races")},
 		},
 	}
 }

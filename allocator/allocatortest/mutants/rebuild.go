@@ -65,12 +65,12 @@ func rebuildBugs() []Bug {
 				{rebuildGo, "\tvar began int64 //", "\tledger, err := a.readLedger(ctx, site)\n\tif err != nil {\n\t\treturn false, err\n\t}\n\tvar began int64 //"},
 				{rebuildGo, "\tledger, err := a.readLedger(ctx, site) // after Begin: what is settled or freed from now on is set aside\n\tif err != nil {\n\t\treturn false, err\n\t}\n", ""},
 			},
-			By: []Check{storm(39)},
+			By: []Check{core("TestBookedJustBeforeBegin")},
 		},
 		{
 			Name: "a rebuild goes on in the next epoch", Sentence: oneEpochBuild,
 			Edits: []Edit{
-				{rebuildGo, "\t\t\tif epoch != began {\n\t\t\t\treturn false, errEpochMoved\n\t\t\t}\n\t\t\treturn a.inventory.Load(", "\t\t\treturn a.inventory.Load("},
+				{rebuildGo, "\t\t\tif epoch != began {\n\t\t\t\treturn false, errEpochMoved\n\t\t\t}\n\t\t\treturn a.inventory.Load(", "\t\t\t_ = began\n\t\t\treturn a.inventory.Load("},
 				{rebuildGo, "\t\tif epoch != began {\n\t\t\treturn false, errEpochMoved\n\t\t}\n\t\treturn a.inventory.Finish(", "\t\treturn a.inventory.Finish("},
 			},
 			By: []Check{core("TestMendedRebuildAcrossEpochs")},
@@ -109,7 +109,7 @@ func rebuildBugs() []Bug {
 			Name: "a lost hold is recorded as if it were pinned", Sentence: lostPinned,
 			Edits: edit(reseatingGo, "\t\t\treturn c.reseatLost(ctx, l)\n\t\tcase r.State == GrantReleased:",
 				"\t\t\tl.evidence.Pinned, l.evidence.Epoch, l.evidence.Generation, l.evidence.Revisions = true, r.Epoch, r.Generation, make(map[Date]int64)\n\t\t\tfor j := range l.Claims {\n\t\t\t\tl.evidence.Revisions[l.Claims[j].Date] = l.entry.revision(l.Claims[j].Date)\n\t\t\t}\n\t\t\treturn \"\", nil\n\t\tcase r.State == GrantReleased:"),
-			By: []Check{storm(39)},
+			By: []Check{core("TestLostHoldNeedsASeat")},
 		},
 		{
 			Name: "a lost hold is refused", Sentence: lostPinned,
@@ -119,7 +119,7 @@ func rebuildBugs() []Bug {
 		{
 			Name: "a newer grant does not stand for a lost one", Sentence: newerGrant,
 			Edits: edit(reseatingGo, "\t\t\titem.ID = r.ID // the same request, granted again after a loss\n\t\t\tcontinue\n", "\t\t\treturn CodeHoldExpired, nil\n"),
-			By:    []Check{storm(39)},
+			By:    []Check{core("TestNewerGrantStandsForALostOne")},
 		},
 		{
 			Name: "a newer grant of other claims stands for a lost one", Sentence: newerGrant,

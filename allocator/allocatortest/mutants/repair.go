@@ -16,22 +16,22 @@ func repairBugs() []Bug {
 		{
 			Name: "reconcile does nothing", Sentence: reconcileRuns,
 			Edits: edit(reconcileGo, "\t\ta.perShard(due, func", "\t\ta.perShard(due[:0], func"),
-			By:    []Check{storm(39)},
+			By:    []Check{core("TestReconcileMendsDrift"), simulator(150)},
 		},
 		{
 			Name: "reconcile keeps bookings without a row", Sentence: reconcileRuns,
 			Edits: edit(reconcileGo, "\t\tcase p.Booked || row != nil && !own:\n", "\t\tcase p.Booked && row == nil:\n\t\t\tcontinue\n\t\tcase p.Booked || row != nil && !own:\n"),
-			By:    []Check{storm(39)},
+			By:    []Check{core("TestReconcileMendsDrift"), simulator(150)},
 		},
 		{
 			Name: "reconcile does not book rows that the inventory lacks", Sentence: reconcileRuns,
 			Edits: edit(reconcileGo, "if key := (placeKey{b.Slot, b.Place}); !seen[key] {", "if key := (placeKey{b.Slot, b.Place}); seen[key] && rows[key] == nil {"),
-			By:    []Check{storm(39)},
+			By:    []Check{core("TestReconcileMendsDrift")},
 		},
 		{
 			Name: "reconcile applies no newer revision", Sentence: applyNewer,
 			Edits: edit(reconcileGo, "revision > view.Revisions[date] {", "revision > view.Revisions[date] && date < 0 {"),
-			By:    []Check{storm(39)},
+			By:    []Check{core("TestReconcileMendsDrift")},
 		},
 		{
 			Name: "a site behind its generation is not rebuilt", Sentence: behindRebuilt,
@@ -39,12 +39,12 @@ func repairBugs() []Bug {
 				{reconcileGo, "\tif ledger.Site.Generation > view.Generation {\n", "\tif ledger.Site.Generation < view.Generation {\n"},
 				{confirmingGo, "\t\tc.a.dirty.raise(site)\n", "\t\tc.a.dirty.add(site)\n"},
 			},
-			By: []Check{storm(39)},
+			By: []Check{core("TestQuietSitesAreRebuilt")},
 		},
 		{
 			Name: "a site behind its epoch is not rebuilt by reconcile", Sentence: behindRebuilt,
 			Edits: edit(reconcileGo, "\tif !view.Built {\n\t\treturn a.rebuild(ctx, site)\n\t}\n", "\tif !view.Built {\n\t\treturn nil\n\t}\n"),
-			By:    []Check{storm(39)},
+			By:    []Check{core("TestQuietSitesAreRebuilt")},
 		},
 		{
 			Name: "reconcile reads the ledger, then the inventory", Sentence: inventoryFirst,
@@ -53,7 +53,7 @@ func repairBugs() []Bug {
 					"\tledger, err := a.readLedger(ctx, site)\n\tif err != nil || !ledger.Found {\n\t\treturn err\n\t}\n\tview, err := onShard(ctx, a.epochs, shard, func(epoch int64) (SiteInventory, error) {"},
 				{reconcileGo, "\tledger, err := a.readLedger(ctx, site)\n\tif err != nil || !ledger.Found {\n\t\treturn err\n\t}\n\tif ledger.Site", "\tif ledger.Site"},
 			},
-			By: []Check{storm(39)},
+			By: []Check{core("TestBookedWhileReconciling")},
 		},
 		{
 			Name: "repair changes places that are not as they were read", Sentence: asRead,
@@ -73,7 +73,7 @@ func repairBugs() []Bug {
 		{
 			Name: "repairs settle a recorded hold place by place", Sentence: wholeRepair,
 			Edits: edit(reconcileGo, "\t\tcase byHold[p.Owner] != nil:\n", "\t\tcase own:\n\t\tcase byHold[p.Owner] != nil:\n"),
-			By:    []Check{storm(39)},
+			By:    []Check{core("TestLostSettleIsMendedWhole")},
 		},
 	}
 }
