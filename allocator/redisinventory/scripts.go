@@ -5,6 +5,7 @@ import (
 	"embed"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -53,33 +54,24 @@ type script struct{ text, sha string }
 // sources are read once in a process: they are part of the program.
 var sources = sync.OnceValues(scriptSources)
 
-// scriptSources reads the embedded files, without comments and indentation: every incarnation loads its own copies,
-// and Redis keeps them until it restarts.
+// scriptSources reads the embedded files: what each script needs of common.lua, and its own.
 func scriptSources() (sources [methods]string, err error) {
-	read := func(name string) (string, error) {
-		text, err := scriptFiles.ReadFile("scripts/" + name + ".lua")
-		if err != nil {
-			return "", err
+	read := func(name string) string {
+		text, readErr := scriptFiles.ReadFile("scripts/" + name + ".lua")
+		if readErr != nil {
+			err = errors.Join(err, fmt.Errorf("script %s: %w", name, readErr))
 		}
-		var out strings.Builder
-		for line := range strings.Lines(string(text)) {
-			line = strings.TrimSpace(line)
-			if line != "" && !strings.HasPrefix(line, "--") {
-				out.WriteString(line + "\n")
-			}
-		}
-		return out.String(), nil
+		return string(text)
 	}
+	common := declarations(read("common"))
 	for m, parts := range scriptParts {
-		for _, name := range append([]string{"common"}, parts...) {
-			text, err := read(name)
-			if err != nil {
-				return sources, fmt.Errorf("script %s: %w", name, err)
-			}
-			sources[m] += text
+		var own string
+		for _, name := range parts {
+			own += compact(read(name))
 		}
+		sources[m] = needed(common, own) + own
 	}
-	return sources, nil
+	return sources, err
 }
 
 // head is the part of each script that makes it the incarnation's own: a node that was not asked to load exactly this
