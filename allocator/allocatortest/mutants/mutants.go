@@ -2,9 +2,10 @@
 // the named tests to fail.
 //
 // A bug is a replacement of text in one file or more. It is never written to the source tree: the go command builds from
-// patched copies in a temporary folder (go build -overlay, which covers embedded scripts and SQL as well). A bug counts as
-// caught when it compiles and every check that it names fails by its own assertions; a build that breaks, a check that
-// hangs or one that is skipped catches nothing. The same commands must pass on the tree as it is.
+// patched copies in a temporary folder (go build -overlay, which covers embedded SQL as well), and bugs in scripts share one
+// build that reads them from a folder. A bug counts as caught when it compiles and every check that it names fails by its own
+// assertions; a build that breaks, a check that hangs or one that is skipped catches nothing. The same commands must pass on
+// the tree as it is.
 //
 // A replacement whose text is no longer there exactly once is stale, and a failure by itself: whoever changes the code
 // changes its bug too, so the table cannot rot.

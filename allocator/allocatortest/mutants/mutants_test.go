@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/yuin/gopher-lua/parse"
+
 	"muster/allocator/allocatortest/reliability"
 )
 
@@ -21,7 +23,7 @@ var (
 	workers = flag.Int("mutants.workers", 2, "how many bugs to try at a time")
 	against = flag.Int("mutants.simulator", 0, "try the chosen bugs of the core and the scripts against so many seeds of the simulator, instead of their own checks")
 	reports = flag.String("mutants.report", "", "leave a part of the reliability report in this folder")
-	timeout = flag.Duration("mutants.timeout", time.Minute, "after which a check has hung")
+	timeout = flag.Duration("mutants.timeout", 3*time.Minute, "after which a check has hung")
 )
 
 // few are the bugs that every run of the tests tries: cheap ones, of Go, of a script and of a ledger's rule.
@@ -59,9 +61,30 @@ func TestBugsApply(t *testing.T) {
 		}
 		names[b.Name] = true
 	}
+	if _, err := readsScripts.patched(dir); err != nil {
+		t.Error(err)
+	}
 	for _, name := range few {
 		if !names[name] {
 			t.Errorf("there is no bug %q any more: choose another cheap one in mutants_test.go", name)
+		}
+	}
+}
+
+// TestScriptsParse: a script that is no Lua would fail every test, and prove nothing.
+func TestScriptsParse(t *testing.T) {
+	dir := root(t)
+	for _, b := range Bugs() {
+		files, err := b.patched(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range files {
+			if filepath.Ext(name) == ".lua" {
+				if _, err := parse.Parse(strings.NewReader(text), name); err != nil {
+					t.Errorf("bug %q: %v", b.Name, err)
+				}
+			}
 		}
 	}
 }
