@@ -1,6 +1,7 @@
 package crash
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -138,6 +139,7 @@ type course struct {
 	site   *place // of the traffic that leads to the point
 	common *place // of everybody else
 	holds  []*held
+	cursor string         // how far the outbox was read
 	going  sync.WaitGroup // traffic, which may outlive the victim: whoever has no answer goes on asking
 }
 
@@ -195,7 +197,7 @@ func (c *course) kill() bool {
 	ended := c.victim.Ended()
 	c.untilEnd(ended, func() { c.way.traffic(c) })
 	if c.insist || c.other != nil && !c.way.alone {
-		c.untilEnd(ended, func() { c.life(c.company()); c.rest() })
+		c.untilEnd(ended, func() { c.life(c.company()); pause(context.Background(), 300*time.Millisecond) })
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()

@@ -42,9 +42,13 @@ func (r *report) plan(points []string, embedded bool, hits []int) (jobs []job) {
 				r.without[j.name()] = w.why
 			case w.most > 0 && hit > w.most:
 				r.without[j.String()] = fmt.Sprintf("the step comes %d times at most in one process, in the time that there is", w.most)
-			case w.client:
+			case w.client && embedded: // the memory of who left is gone with the rest
 				j.insist = true
-				jobs = append(jobs, job{point: point, embedded: embedded, hit: hit}, j)
+				jobs = append(jobs, j)
+			case w.client:
+				jobs = append(jobs, j)
+				j.insist = true
+				jobs = append(jobs, j)
 			default:
 				jobs = append(jobs, j)
 			}

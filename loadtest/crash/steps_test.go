@@ -2,7 +2,10 @@ package crash
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -236,9 +239,20 @@ func (c *course) showBooking() {
 	}
 }
 
+// readEvents reads the outbox to its end: what is new there is numbered by whoever reads it first.
 func (c *course) readEvents() {
 	c.desk.book(c.guest(), c.places(serviceA))
-	c.desk.look(c.guest(), "/v1/events?limit=10", staff)
+	for {
+		a := c.desk.insist(c.guest(), request{method: http.MethodGet, path: "/v1/events?limit=500&after=" + url.QueryEscape(c.cursor), header: staff})
+		var got struct {
+			Events []json.RawMessage
+			Next   string
+		}
+		if err := json.Unmarshal(a.body, &got); !a.ok() || err != nil || len(got.Events) == 0 {
+			return
+		}
+		c.cursor = got.Next
+	}
 }
 
 func (c *course) stop() { c.victim.Stop() }
