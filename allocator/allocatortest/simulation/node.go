@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
 	resp "github.com/alicebob/miniredis/v2/server"
 )
 
@@ -72,7 +73,7 @@ func (n *node) do(args []string) (any, error) {
 	case "EVALSHA":
 		s, ok := n.scripts[args[1]]
 		if !ok {
-			return nil, fmt.Errorf("NOSCRIPT No matching script. Please use EVAL.")
+			return nil, redis.ErrNoScript
 		}
 		return n.lua.run(s, n, args[3:4], args[4:])
 	default:
