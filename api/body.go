@@ -68,6 +68,8 @@ func mostAt(path string) int {
 		return streamBody
 	case strings.Contains(path, "/days/"):
 		return dayBody
+	case strings.HasSuffix(path, batchSuffix):
+		return batchBody
 	}
 	return smallBody
 }

@@ -50,7 +50,23 @@ func (x *exchange) idempotencyKey() string {
 	}
 	key, ok := parseIdempotencyKey(text)
 	if !once || !ok {
-		x.input().fault("/header/"+name, "must be given once, bare or quoted, with 1 to 255 visible ASCII characters")
+		x.input().fault("/header/"+name, "must be given once, "+keyForm)
+		return ""
+	}
+	return key
+}
+
+const keyForm = "bare or quoted, with 1 to 255 visible ASCII characters"
+
+// idempotencyKey reads the key of one item of a batch, written as in the header; "" where it has none.
+func (o object) idempotencyKey(name string) string {
+	text, given := o.raw(name, optional)
+	if !given {
+		return ""
+	}
+	key, ok := parseIdempotencyKey(text)
+	if !ok {
+		o.d.fault(o.pointer(name), "must be given "+keyForm)
 		return ""
 	}
 	return key

@@ -40,11 +40,18 @@ const maxTokenBytes = 4096
 // holdToken reads the path's hold id; what cannot be one is unknown.
 func (x *exchange) holdToken() (string, error) {
 	token := x.param("holdId")
-	if token == "" || len(token) > maxTokenBytes || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", allocator.Refuse(allocator.CodeHoldUnknown, "no hold has this id")
+	if err := checkToken(token); err != nil {
+		return "", err
 	}
 	x.query()
 	return token, x.input().fail()
+}
+
+func checkToken(token string) error {
+	if token == "" || len(token) > maxTokenBytes || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return allocator.Refuse(allocator.CodeHoldUnknown, "no hold has this id")
+	}
+	return nil
 }
 
 func (s *Server) createHold(ctx context.Context, x *exchange) (reply, error) {
@@ -64,22 +71,27 @@ func (x *exchange) decodeHold() (allocator.HoldRequest, error) {
 	req := allocator.HoldRequest{Caller: x.grant.caller(), IdempotencyKey: x.idempotencyKey()}
 	x.query()
 	d, o := x.document(required)
-	if !o.has("claims") {
-		req.Claims = []allocator.ClaimRequest{decodeClaim(o)}
-		return req, d.fail()
-	}
-	o.only("claims")
-	for _, c := range o.objects("claims", required, allocator.MaxClaimsPerHold) {
-		req.Claims = append(req.Claims, decodeClaim(c))
-	}
-	if len(req.Claims) == 0 && len(d.faults) == 0 {
-		d.fault("/claims", "must have 1 to %d items", allocator.MaxClaimsPerHold)
-	}
+	req.Claims = decodeClaims(o)
 	return req, d.fail()
 }
 
-func decodeClaim(o object) allocator.ClaimRequest {
-	o.only("siteId", "service", "start", "length")
+// decodeClaims reads a hold's claims out of an object that may have other fields besides.
+func decodeClaims(o object, besides ...string) (claims []allocator.ClaimRequest) {
+	if !o.has("claims") {
+		return []allocator.ClaimRequest{decodeClaim(o, besides...)}
+	}
+	o.only(append(besides, "claims")...)
+	for _, c := range o.objects("claims", required, allocator.MaxClaimsPerHold) {
+		claims = append(claims, decodeClaim(c))
+	}
+	if len(claims) == 0 && len(o.d.faults) == 0 {
+		o.d.fault(o.pointer("claims"), "must have 1 to %d items", allocator.MaxClaimsPerHold)
+	}
+	return claims
+}
+
+func decodeClaim(o object, besides ...string) allocator.ClaimRequest {
+	o.only(append(besides, "siteId", "service", "start", "length")...)
 	c := allocator.ClaimRequest{
 		Site: o.site("siteId"), Service: o.service("service"),
 		Length: o.integer("length", optional, allocator.MinSlotMinutes, allocator.MaxSlotMinutes, 0),
@@ -129,15 +141,23 @@ func (s *Server) confirmHold(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	bookings, err := s.engine.Confirm(ctx, req)
+	views, err := s.confirm(ctx, req)
 	if err != nil {
 		return reply{}, err
+	}
+	return reply{status: fasthttp.StatusCreated, body: map[string]any{"bookings": views}}, nil
+}
+
+func (s *Server) confirm(ctx context.Context, req allocator.ConfirmRequest) ([]bookingView, error) {
+	bookings, err := s.engine.Confirm(ctx, req)
+	if err != nil {
+		return nil, err
 	}
 	views := make([]bookingView, len(bookings))
 	for i := range bookings {
 		views[i] = s.viewBooking(&bookings[i], seesToken)
 	}
-	return reply{status: fasthttp.StatusCreated, body: map[string]any{"bookings": views}}, nil
+	return views, nil
 }
 
 func (x *exchange) decodeConfirm(token string) (allocator.ConfirmRequest, error) {
@@ -145,11 +165,17 @@ func (x *exchange) decodeConfirm(token string) (allocator.ConfirmRequest, error)
 	x.idempotencyKey() // the hold is the key, but what is given must be well-formed
 	d, o := x.document(required)
 	o.only("people", "replaces")
+	decodePeople(o, &req, x.today())
+	return req, d.fail()
+}
+
+// decodePeople reads whom a confirm books, and which booking it replaces.
+func decodePeople(o object, req *allocator.ConfirmRequest, today allocator.Date) {
 	for _, p := range o.objects("people", required, allocator.MaxClaimsPerHold) {
-		req.People = append(req.People, decodePerson(p, required, x.today()))
+		req.People = append(req.People, decodePerson(p, required, today))
 	}
-	if len(req.People) == 0 && o.has("people") && len(d.faults) == 0 {
-		d.fault("/people", "must have 1 to %d items", allocator.MaxClaimsPerHold)
+	if len(req.People) == 0 && o.has("people") && len(o.d.faults) == 0 {
+		o.d.fault(o.pointer("people"), "must have 1 to %d items", allocator.MaxClaimsPerHold)
 	}
 	if o.has("replaces") {
 		r := o.child("replaces", required)
@@ -159,7 +185,6 @@ func (x *exchange) decodeConfirm(token string) (allocator.ConfirmRequest, error)
 			Reference: r.text("reference", required, maxReferenceBytes), ManageToken: r.text("manageToken", !staff, maxWordBytes), Staff: staff,
 		}
 	}
-	return req, d.fail()
 }
 
 // decodePerson reads a person. A booking names its person in full; a walk-in as far as is known.

@@ -49,7 +49,7 @@ type Admission struct {
 	Feed    Gate // events
 }
 
-// Gate lets Concurrency requests in at once. Up to Queue more wait, each at most Wait; all others are refused at once.
+// Gate lets Concurrency requests, or items of batches, in at once. Up to Queue more wait, each at most Wait; all others are refused at once.
 type Gate struct {
 	Concurrency int
 	Queue       int

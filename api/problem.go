@@ -164,8 +164,7 @@ func retryAfter(e *allocator.Error, status int) int {
 // writeProblem answers with a problem document, and keeps headers that were set before.
 func (s *Server) writeProblem(x *exchange, err error) {
 	e := refusalOf(err)
-	p := s.problemOf(err)
-	p.Instance = "urn:muster:request:" + x.id
+	p := x.problem(err)
 	x.code = p.Code
 	h := &x.http.Response.Header
 	if after := retryAfter(e, p.Status); after > 0 {
@@ -175,9 +174,21 @@ func (s *Server) writeProblem(x *exchange, err error) {
 		h.Set("WWW-Authenticate", `Bearer realm="muster"`)
 	}
 	x.writeJSON(p.Status, "application/problem+json", p)
-	if p.Status >= 500 && e.Cause != nil || p.Code == allocator.CodeInternal {
+	if ours(&p, e) {
 		s.log.LogAttrs(context.Background(), levelOf(p.Status), "request failed", x.attrs("cause", causeOf(e))...)
 	}
+}
+
+// problem is the document for an error of this request.
+func (x *exchange) problem(err error) problem {
+	p := x.server.problemOf(err)
+	p.Instance = "urn:muster:request:" + x.id
+	return p
+}
+
+// ours says that a refusal has a cause which the log has to tell.
+func ours(p *problem, e *allocator.Error) bool {
+	return p.Status >= 500 && e.Cause != nil || p.Code == allocator.CodeInternal
 }
 
 func causeOf(e *allocator.Error) string {

@@ -8,15 +8,19 @@ import (
 
 // Body limits.
 const (
-	noBody     = 0        // whatever comes is not looked at
-	smallBody  = 64 << 10 // people's requests
-	dayBody    = 1 << 20  // a site's day
-	streamBody = -1       // of any length, read in pieces
+	noBody     = 0         // whatever comes is not looked at
+	smallBody  = 64 << 10  // people's requests
+	batchBody  = 256 << 10 // many requests of people in one
+	dayBody    = 1 << 20   // a site's day
+	streamBody = -1        // of any length, read in pieces
 )
 
 type handler func(s *Server, ctx context.Context, x *exchange) (reply, error)
 
-const uploadPath = "/v1/capacity"
+const (
+	uploadPath  = "/v1/capacity"
+	batchSuffix = ":batch"
+)
 
 // route is one row of the contract. Scopes: any one of them suffices; none: open to the public.
 type route struct {
@@ -53,6 +57,8 @@ func routes() []route {
 		{"releaseHold", del, "/v1/holds/{holdId}", public, classHold, noBody, (*Server).releaseHold},
 		{"extendHold", post, "/v1/holds/{holdId}/extend", public, classHold, noBody, (*Server).extendHold},
 		{"confirmHold", post, "/v1/holds/{holdId}/confirm", public, classConfirm, smallBody, (*Server).confirmHold},
+		{"batchHolds", post, "/v1/holds" + batchSuffix, public, classHold, batchBody, (*Server).batchHolds},
+		{"batchConfirmations", post, "/v1/confirmations" + batchSuffix, public, classConfirm, batchBody, (*Server).batchConfirmations},
 
 		{"getBooking", get, "/v1/bookings/{reference}", public, classConfirm, noBody, (*Server).getBooking},
 		{"cancelBooking", post, "/v1/bookings/{reference}/cancel", public, classConfirm, smallBody, (*Server).cancelBooking},

@@ -157,9 +157,8 @@ func (s *Server) run(x *exchange) (reply, error) {
 	}
 	deadline := time.Second
 	if g := s.gates[x.route.class]; g != nil {
-		if !g.enter() {
-			s.metrics.refused.WithLabelValues(x.route.operation).Inc()
-			return reply{}, allocator.Refuse(allocator.CodeOverloaded, "too many requests of this kind are running")
+		if err := s.admit(x.route, g); err != nil {
+			return reply{}, err
 		}
 		x.leave = g.leave
 		deadline = g.bounds.Deadline
@@ -169,10 +168,24 @@ func (s *Server) run(x *exchange) (reply, error) {
 	return x.route.handle(s, ctx, x)
 }
 
-func (s *Server) panicked(x *exchange, cause any) {
+// admit waits for a place in the route's gate, which whoever is let in gives back.
+func (s *Server) admit(r *route, g *gate) error {
+	if g.enter() {
+		return nil
+	}
+	s.metrics.refused.WithLabelValues(r.operation).Inc()
+	return allocator.Refuse(allocator.CodeOverloaded, "too many requests of this kind are running")
+}
+
+// tellPanic counts and logs a panic that was recovered on its own goroutine.
+func (s *Server) tellPanic(x *exchange, cause any) {
 	s.metrics.panics.Inc()
 	s.log.LogAttrs(context.Background(), slog.LevelError, "panic",
 		x.attrs("cause", fmt.Sprint(cause), "stack", string(debug.Stack()))...)
+}
+
+func (s *Server) panicked(x *exchange, cause any) {
+	s.tellPanic(x, cause)
 	x.http.Response.ResetBody()
 	s.writeProblem(x, errPanic)
 }
