@@ -60,6 +60,11 @@ var rooms = []room{
 	}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/servers", may: []string{pgxLib, redisLib}, testing: true, outside: true},
 	{path: "muster/loadtest/crash", testing: true, outside: true},
+	{path: "muster/bench", may: []string{
+		core, "muster/allocator/cockroachledger", "muster/allocator/sqliteledger", "muster/bench/baseline", "muster/cmd/muster/sample",
+		"github.com/valyala/fasthttp", pgxLib, redisLib,
+	}, testing: true, outside: true},
+	{path: "muster/bench/baseline", may: []string{core, "github.com/valyala/fasthttp", pgxLib, redisLib}, testing: true, outside: true},
 	{path: "muster/geo", outside: true},
 	{path: "muster/geo/internal/postcodegen", may: []string{"muster/geo", "muster/geo/internal/postcodetar"}, outside: true},
 	{path: "muster/geo/internal/postcodetar", outside: true},

@@ -1,0 +1,27 @@
+// Package bench measures muster beside what it replaces, side by side in one run.
+//
+// # What is compared
+//
+// An engine is a whole system that answers muster's hold and confirm: a server process of its own, and Redis and PostgreSQL
+// where it uses them. Ours is `muster serve`, before Redis and PostgreSQL or embedded; the baselines (package baseline) are
+// real and durable too, and do less per flow. All are driven by the same generator over loopback with the same bodies.
+//
+// # How
+//
+// Every engine gets a database and files of its own once, filled with the same world: the real sites with some slots each,
+// and one large slot for each repetition. Then engines take turns, A B C A B C …, so that a change of the machine's mood
+// meets all of them. In each turn the engine's server is started, warmed up, measured, audited and stopped; the others are
+// not running. Clients form a closed loop: each sends its next request when the last was answered, so latencies of an
+// overloaded engine grow with the number of clients, and none hides behind a schedule that was not kept.
+//
+// Only flows that ended within the measured window count. CPU is what each process used in that window by its own account:
+// the server's and PostgreSQL's (the postmaster, its living children, and what ended children left to it) from /proc,
+// Redis's from INFO, the generator's from getrusage.
+//
+// # What makes a figure count
+//
+// After each turn the engine's books are read, all of them. A slot with more bookings than capacity, a place or a person
+// booked twice, a reference given twice, an acknowledged booking that is not there, or one that nobody asked for: the figure
+// does not count, and the run fails. So does a turn with more than one failed flow in a hundred. `fsync` and
+// `synchronous_commit` of PostgreSQL must be on. The no-op keeps no books: it shows what the generator and HTTP alone cost.
+package bench

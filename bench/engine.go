@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+
+	"muster/allocator"
+	"muster/bench/baseline"
+)
+
+// engine is a system that is compared.
+type engine interface {
+	// prepare fills its stores with the world, once.
+	prepare(ctx context.Context, w *world) error
+	// start starts its server and returns when it may be called.
+	start(ctx context.Context, w *world) (*process, string, error)
+	// books are all live bookings; called while its server runs and nobody uses it. ok is false of one that keeps none.
+	books(ctx context.Context, w *world) (rows []row, ok bool, err error)
+	// selfAudit asks the engine's own audit, where it has one.
+	selfAudit(ctx context.Context) error
+}
+
+// contender is an engine in the run, and all that is kept of it from turn to turn.
+type contender struct {
+	Name string
+	engine
+	redis    bool // its server uses Redis
+	postgres bool // its server uses PostgreSQL
+	persons  atomic.Int64
+	told     acknowledged
+}
+
+// childVariable carries a baseline's configuration to the process that is to be it.
+const childVariable = "MUSTER_BENCH_BASELINE"
+
+// baselineEngine runs a baseline as a process of its own: this program again.
+type baselineEngine struct {
+	config baseline.Config
+	folder string
+	self   string // the executable that calls Child
+}
+
+func (b *baselineEngine) prepare(ctx context.Context, w *world) error {
+	return baseline.Fill(ctx, b.config.Kind, b.config.Postgres, w.rows())
+}
+
+var serves = regexp.MustCompile(`^serving (\S+)$`)
+
+func (b *baselineEngine) start(context.Context, *world) (*process, string, error) {
+	config, err := json.Marshal(b.config)
+	if err != nil {
+		return nil, "", err
+	}
+	cmd := exec.Command(b.self)
+	cmd.Env = append(os.Environ(), childVariable+"="+string(config))
+	p, err := startProcess(cmd, filepath.Join(b.folder, string(b.config.Kind)+".log"), serves)
+	if err != nil {
+		return nil, "", err
+	}
+	return p, p.said[1], nil
+}
+
+func (b *baselineEngine) books(ctx context.Context, w *world) ([]row, bool, error) {
+	if b.config.Kind == baseline.NoOp {
+		return nil, false, nil
+	}
+	c, err := pgx.Connect(ctx, b.config.Postgres)
+	if err != nil {
+		return nil, false, err
+	}
+	defer c.Close(ctx)
+	found, err := c.Query(ctx, "SELECT reference, nhs_number, slot, coalesce(place, $1) FROM bookings", noPlace)
+	if err != nil {
+		return nil, false, err
+	}
+	slots := w.places()
+	var rows []row
+	var r row
+	var slot int32
+	_, err = pgx.ForEachRow(found, []any{&r.reference, &r.person, &slot, &r.place}, func() error {
+		r.slot = allocator.SlotID{}
+		if slot >= 1 && int(slot) <= len(slots) {
+			r.slot = slots[slot-1].slot
+		}
+		rows = append(rows, r)
+		return nil
+	})
+	return rows, true, err
+}
+
+func (b *baselineEngine) selfAudit(context.Context) error { return nil }

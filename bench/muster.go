@@ -1,0 +1,239 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/valyala/fasthttp"
+
+	"muster/allocator"
+	"muster/allocator/cockroachledger"
+	"muster/allocator/sqliteledger"
+)
+
+// ours is `muster serve`, before Redis and PostgreSQL or, where these are empty, embedded.
+type ours struct {
+	program, folder string
+	postgres, redis string
+}
+
+// backends are the flags that every command of muster needs.
+func (m *ours) backends() []string {
+	args := []string{"--data", filepath.Join(m.folder, "data")}
+	if m.postgres != "" {
+		args = append(args, "--ledger", m.postgres, "--redis", m.redis)
+	}
+	return args
+}
+
+var answers = regexp.MustCompile(`^muster answers at http://(\S+) \(operators: (http://\S+)/readyz\)$`)
+
+// start lets the server find out about every site: one that was restarted with its inventory in memory rebuilds it first.
+func (m *ours) start(ctx context.Context, w *world) (*process, string, error) {
+	p, err := m.serve()
+	if err != nil {
+		return nil, "", err
+	}
+	address, ready := p.said[1], p.said[2]+"/readyz"
+	err = retry(ctx, func() error { return get(ctx, ready) })
+	if err == nil {
+		err = m.prime(ctx, w, address)
+	}
+	if err != nil {
+		p.stop()
+		return nil, "", p.explain(err)
+	}
+	return p, address, nil
+}
+
+func (m *ours) serve() (*process, error) {
+	args := []string{"serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-level", "warn"}
+	args = append(args, m.backends()...)
+	return startProcess(exec.Command(m.program, args...), filepath.Join(m.folder, "serve.log"), answers)
+}
+
+// prime gets a hold at every site and gives it back.
+func (m *ours) prime(ctx context.Context, w *world, address string) error {
+	l := newLoad(address, 64)
+	defer l.client.CloseIdleConnections()
+	return everySite(ctx, w, func(ctx context.Context, i int) error {
+		p := w.sites[i].first
+		r, a := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
+		defer fasthttp.ReleaseRequest(r)
+		defer fasthttp.ReleaseResponse(a)
+		return retry(ctx, func() error {
+			hold, err := l.hold(r, a, p, "")
+			if err != nil {
+				return err
+			}
+			r.Reset()
+			r.Header.SetMethod(fasthttp.MethodDelete)
+			r.Header.SetHost(address)
+			r.SetRequestURI("/v1/holds/" + hold)
+			return l.client.DoTimeout(r, a, requestTimeout)
+		})
+	})
+}
+
+// everySite does something at each site of the world, several at a time.
+func everySite(ctx context.Context, w *world, do func(ctx context.Context, i int) error) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var next atomic.Int64
+	var working sync.WaitGroup
+	for range 32 {
+		working.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(w.sites) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
+				if err := do(ctx, i); err != nil {
+					cancel(err)
+				}
+			}
+		})
+	}
+	working.Wait()
+	return context.Cause(ctx)
+}
+
+type object = map[string]any
+
+// prepare publishes the world as publishers do.
+func (m *ours) prepare(ctx context.Context, w *world) error {
+	p, err := m.serve()
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	base := "http://" + p.said[1]
+	if err := retry(ctx, func() error { return get(ctx, p.said[2]+"/readyz") }); err != nil {
+		return p.explain(err)
+	}
+	if err := send(ctx, http.MethodPut, base+"/v1/services/"+service, object{"name": service, "onePerPerson": true}); err != nil {
+		return err
+	}
+	return everySite(ctx, w, func(ctx context.Context, i int) error {
+		v := &w.sites[i]
+		site := base + "/v1/sites/" + string(v.ID)
+		err := send(ctx, http.MethodPut, site, object{"name": v.Name, "type": v.Type, "timeZone": v.TimeZone,
+			"address":  object{"lines": []string{"1 High Street"}, "postcode": v.Postcode},
+			"location": object{"lat": v.Lat, "lon": v.Lon}})
+		if err != nil {
+			return err
+		}
+		until := firstSlot + allocator.TimeOfDay(v.slots*slotMinutes)
+		return send(ctx, http.MethodPut, site+"/days/"+w.date.String(), object{"sessions": []object{{
+			"from": firstSlot.String(), "until": until.String(), "slotLength": slotMinutes, "capacity": v.capacity,
+			"services": []string{service}}}})
+	})
+}
+
+func (m *ours) books(ctx context.Context, w *world) ([]row, bool, error) {
+	ledger, err := m.ledger(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	found := make([][]allocator.Booking, len(w.sites))
+	err = everySite(ctx, w, func(ctx context.Context, i int) (err error) {
+		_, found[i], err = ledger.DayBookings(ctx, w.sites[i].ID, w.date)
+		return err
+	})
+	var rows []row
+	for _, site := range found {
+		for i := range site {
+			if b := &site[i]; b.Status == allocator.StatusBooked {
+				rows = append(rows, row{b.Key.Reference(), string(b.Person[:]), b.Slot, b.Place})
+			}
+		}
+	}
+	return rows, true, errors.Join(err, ledger.Close())
+}
+
+func (m *ours) ledger(ctx context.Context) (allocator.Ledger, error) {
+	if m.postgres == "" {
+		return sqliteledger.Open(ctx, filepath.Join(m.folder, "data", sqliteledger.FileName), sqliteledger.Options{ReadOnly: true})
+	}
+	return cockroachledger.Open(ctx, m.postgres, cockroachledger.Options{Connections: 8})
+}
+
+// selfAudit repeats the audit while it finds differences: the inventory learns of bookings in its own time.
+func (m *ours) selfAudit(ctx context.Context) error {
+	return retry(ctx, func() error {
+		out, err := exec.CommandContext(ctx, m.program, append([]string{"audit"}, m.backends()...)...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("muster audit: %w\n%.2000s", err, out)
+		}
+		return nil
+	})
+}
+
+// send sends a publisher's document and expects it to be taken.
+func send(ctx context.Context, method, address string, body object) error {
+	text, err := json.Marshal(body)
+	if err != nil {
+		return err
+	}
+	r, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(text))
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer dev")
+	r.Header.Set("Content-Type", "application/json")
+	return do(r)
+}
+
+func get(ctx context.Context, address string) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	if err != nil {
+		return err
+	}
+	return do(r)
+}
+
+var client = &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+
+func do(r *http.Request) error {
+	a, err := client.Do(r)
+	if err != nil {
+		return err
+	}
+	defer a.Body.Close()
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(a.Body); err != nil {
+		return err
+	}
+	if a.StatusCode/100 != 2 {
+		return errors.New(r.Method + " " + r.URL.Path + ": status " + strconv.Itoa(a.StatusCode) + ": " + text.String())
+	}
+	return nil
+}
+
+// retry tries again every 50 ms, for as long as patience lasts.
+func retry(ctx context.Context, try func() error) error {
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-deadline.C:
+			return fmt.Errorf("not so after %v: %w", patience, err)
+		case <-again.C:
+		}
+	}
+}
