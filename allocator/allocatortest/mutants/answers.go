@@ -6,7 +6,7 @@ func answerBugs() []Bug {
 		{
 			Name: "a request's own rows do not answer first", Sentence: ownRowFirst,
 			Edits: edit(recordingGo, "\tif r, ok := st.ownRows(item.Claims); ok {\n", "\tif r, ok := st.ownRows(item.Claims); ok && r.Outcome != RecordedEver {\n"),
-			By:    []Check{rule("Record")},
+			By:    []Check{rule("Record"), simulator(seeds)},
 		},
 		{
 			Name: "an ended row is settled like a live one", Sentence: ownRowFirst,
@@ -17,29 +17,29 @@ func answerBugs() []Bug {
 			Name: "a late record books what was voided", Sentence: voidAnswers,
 			Edits: edit(recordingGo, "\t\tif row.Status == StatusVoid {\n\t\t\treturn RecordResult{Outcome: RecordVoid, Reason: Code(row.Reason)}, true\n",
 				"\t\tif row.Status == StatusVoid {\n\t\t\tcontinue\n"),
-			By: []Check{rule("Void")},
+			By: []Check{rule("Void"), simulator(seeds)},
 		},
 		{
 			Name: "a void overrules a row", Sentence: voidAnswers,
 			Edits: edit(recordingGo, "\tif len(found) > 0 {\n", "\tif len(found) > len(item.Claims) {\n"),
-			By:    []Check{rule("Void")},
+			By:    []Check{rule("Void"), simulator(seeds)},
 		},
 		{
 			Name: "a refusal is told without a void row", Sentence: voidFirst,
 			Edits: edit(confirmingGo, "\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n",
 				"\tif ctx != nil {\n\t\tc.release(code)\n\t\treturn nil, c.refusal(code, claim)\n\t}\n\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n"),
-			By: []Check{simulator(150)},
+			By: []Check{simulator(seeds)},
 		},
 		{
 			Name: "places are freed before the void is definite", Sentence: voidFirst,
 			Edits: edit(confirmingGo, "\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n",
 				"\tc.release(code)\n\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n"),
-			By: []Check{simulator(150)},
+			By: []Check{simulator(seeds)},
 		},
 		{
 			Name: "re-seating grants without matching", Sentence: reseatMatching,
 			Edits: edit("allocator/redisinventory/scripts/reseat.lua", "places = u4(packed, at + 1) }", "places = u4(packed, at + 1) + 100000 }"),
-			By:    []Check{scripts("reseat lost", "reseat taken", "reseat refusals")},
+			By:    []Check{scripts("reseat lost", "reseat taken", "reseat refusals"), simulator(seeds)},
 		},
 		{
 			Name: "a place given to its owner is counted for the loser's service", Sentence: takenService,
@@ -59,7 +59,7 @@ func answerBugs() []Bug {
 		{
 			Name: "the resolver frees recorded pins", Sentence: resolveLive,
 			Edits: edit("allocator/resolver.go", "\tif len(live) > 0 {\n", "\tif len(live) > 0 && len(pin.Places) == 0 {\n"),
-			By:    []Check{simulator(150)},
+			By:    []Check{simulator(seeds)},
 		},
 		{
 			Name: "the resolver frees without a void", Sentence: resolveAbsent,
@@ -70,7 +70,7 @@ func answerBugs() []Bug {
 		{
 			Name: "the resolver voids under keys of its own", Sentence: sharedKey,
 			Edits: edit("allocator/resolver.go", "Key: a.secret.Booking(pin.ID.Key, i)", "Key: a.secret.Booking(RequestKey(pin.ID.Stamp), i)"),
-			By:    []Check{core("TestLateRecordMeetsAVoid"), simulator(150)},
+			By:    []Check{core("TestLateRecordMeetsAVoid"), simulator(seeds)},
 		},
 	}
 }

@@ -67,6 +67,9 @@ func core(tests ...string) Check {
 	return Check{Name: strings.Join(tests, ", "), Package: "allocator", Run: "^(" + strings.Join(tests, "|") + ")$"}
 }
 
+// seeds is how many seeds of the simulator a bug is tried on; those that name it as a check are caught by several of them.
+const seeds = 200
+
 // simulator is the deterministic simulator: whole servers over the real scripts, from the first seed on.
 func simulator(seeds int) Check {
 	return Check{Name: "simulator", Package: "allocator/allocatortest/simulation", Run: exactly("TestSimulate"), Args: []string{fmt.Sprintf("-simulate.seeds=%d", seeds)}}

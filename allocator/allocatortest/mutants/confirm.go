@@ -28,13 +28,13 @@ func confirmBugs() []Bug {
 		{
 			Name: "a confirm that runs out of time frees its pin", Sentence: unknownOutcome,
 			Edits: edit(confirmingGo, "\t\tresult, err := c.record(ctx)\n\t\tif err != nil {\n", "\t\tresult, err := c.record(ctx)\n\t\tif err != nil {\n\t\t\tc.release(CodeHoldExpired)\n"),
-			By:    []Check{simulator(150)},
+			By:    []Check{simulator(seeds)},
 		},
 		{
 			Name: "an unknown outcome is told as a refusal", Sentence: unknownOutcome,
 			Edits: edit(confirmingGo, "if err == nil || errors.As(err, &refusal) && !unknown {\n\t\t\treturn value, err",
 				"if errors.Is(err, ErrOutcomeUnknown) {\n\t\t\treturn value, Refuse(CodeHoldExpired, \"not recorded\")\n\t\t}\n\t\tif err == nil || errors.As(err, &refusal) && !unknown {\n\t\t\treturn value, err"),
-			By: []Check{simulator(150)},
+			By: []Check{simulator(seeds)},
 		},
 		{
 			Name: "a lost answer to COMMIT is taken for nothing happened", Sentence: unknownOutcome,
@@ -45,7 +45,7 @@ func confirmBugs() []Bug {
 			Name: "acknowledged before the commit", Sentence: commitPoint,
 			Edits: edit(confirmingGo, "\treturn untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) { return c.a.records.submit(ctx, item) })",
 				"\tc.a.records.post(item)\n\treturn RecordResult{Outcome: Recorded, Rows: item.Claims}, nil"),
-			By: []Check{simulator(150)},
+			By: []Check{simulator(seeds)},
 		},
 		{
 			Name: "SQLite's COMMIT fails unseen", Sentence: commitPoint,
@@ -66,7 +66,7 @@ func confirmBugs() []Bug {
 			Name: "one loser fails its neighbours", Sentence: groupRecord,
 			Edits: edit(recordingGo, "\t\tresults[i] = st.decide(&items[i], &w)\n",
 				"\t\tif i > 0 && results[i-1].Outcome != Recorded {\n\t\t\tresults[i] = RecordResult{Outcome: RecordPerson}\n\t\t\tcontinue\n\t\t}\n\t\tresults[i] = st.decide(&items[i], &w)\n"),
-			By: []Check{rule("Batch")},
+			By: []Check{rule("Batch"), simulator(seeds)},
 		},
 		{
 			Name: "a hold is recorded without the claims that conflict", Sentence: wholeHold,

@@ -11,7 +11,7 @@ func holdBugs() []Bug {
 		{
 			Name: "a repeated key takes a second place", Sentence: keyMemory,
 			Edits: edit(luaHold, "  if g then\n    g = grant(key)", "  if false then\n    g = grant(key)"),
-			By:    []Check{scripts("hold")},
+			By:    []Check{scripts("hold"), simulator(seeds)},
 		},
 		{
 			Name: "another body gets the grant of its key", Sentence: sameBody,
@@ -36,17 +36,17 @@ func holdBugs() []Bug {
 		{
 			Name: "holds are seated first fit", Sentence: matching,
 			Edits: edit("allocator/seating.go", "unions := connectedUnions(masks, own)", "_, unions := connectedUnions, []uint32{own}"),
-			By:    []Check{core("TestSeatingExample")},
+			By:    []Check{core("TestSeatingExample"), simulator(seeds)},
 		},
 		{
 			Name: "the ledger seats first fit", Sentence: matching,
 			Edits: edit("allocator/seating.go", "\t\tfor _, s := range slices.Sorted(maps.Keys(t.sits[at])) {\n\t\t\tvisit(at, s)\n\t\t}\n", ""),
-			By:    []Check{rule("Record")},
+			By:    []Check{rule("Record"), simulator(seeds)},
 		},
 		{
 			Name: "two claims of one request are each seated alone", Sentence: matching,
 			Edits: edit(luaCommon, "if not joins(c[3], s.counts, extra) then", "if not joins(c[3], s.counts, nil) then"),
-			By:    []Check{scripts("several claims")},
+			By:    []Check{scripts("several claims"), simulator(seeds)},
 		},
 		{
 			Name: "the server's clock decides whether a lost hold is in time", Sentence: shardClock,
@@ -58,7 +58,7 @@ func holdBugs() []Bug {
 			Name: "the server's clock expires holds", Sentence: shardClock,
 			Edits: edit("allocator/confirming.go", "\tc := &confirmation{a: a, ticket: t, caller: r.Caller}\n",
 				"\tc := &confirmation{a: a, ticket: t, caller: r.Caller}\n\tif a.clock.Now().UnixMilli() >= t.Legs[0].DeadlineMs {\n\t\treturn nil, Refuse(CodeHoldExpired, \"the hold has expired\")\n\t}\n"),
-			By: []Check{core("TestWrongClocks")},
+			By: []Check{core("TestWrongClocks"), simulator(seeds)},
 		},
 		{
 			Name: "grace is not enforced", Sentence: graceEnforced,
@@ -74,7 +74,7 @@ func holdBugs() []Bug {
 		{
 			Name: "a lapsed hold is never freed", Sentence: lapseInOrder,
 			Edits: edit(luaCommon, "if g.state == HELD then\n        giveAll(g, false)\n", "if g.state == HELD then\n"),
-			By:    []Check{scripts("expiry")},
+			By:    []Check{scripts("expiry"), simulator(seeds)},
 		},
 	}
 }

@@ -24,12 +24,12 @@ func lateBugs() []Bug {
 		{
 			Name: "settle keeps the hold's other places", Sentence: settleRow,
 			Edits: edit(luaCommon, "  if g and g.state ~= ENDED then\n    giveAll(g, false)\n    setState(g, BOOKED)", "  if g and g.state ~= ENDED then\n    setState(g, BOOKED)"),
-			By:    []Check{scripts("settle")},
+			By:    []Check{scripts("settle"), simulator(seeds)},
 		},
 		{
 			Name: "settle does not book the row's place", Sentence: settleRow,
 			Edits: edit(luaLate, "    if not place(row[1], row[2]) then take(row[1], row[2], id, true, row[3]) end\n", ""),
-			By:    []Check{scripts("settle")},
+			By:    []Check{scripts("settle"), simulator(seeds)},
 		},
 		{
 			Name: "settle revives an ended id", Sentence: settleEnded,
@@ -58,12 +58,12 @@ func lateBugs() []Bug {
 		{
 			Name: "cancelling one booking frees the whole hold", Sentence: partialFree,
 			Edits: edit("allocator/managing.go", "Partial: true,", "Partial: false,"),
-			By:    []Check{core("TestFamilyAcrossSites")},
+			By:    []Check{core("TestFamilyAcrossSites"), simulator(seeds)},
 		},
 		{
 			Name: "a partial free frees everything", Sentence: partialFree,
 			Edits: edit(luaLate, "  if sub(m.text, 1, 1) == 'P' then", "  if false then"),
-			By:    []Check{scripts("free partly")},
+			By:    []Check{scripts("free partly"), simulator(seeds)},
 		},
 		{
 			Name: "a partial free marks nothing", Sentence: partialFree,

@@ -12,7 +12,7 @@ func ledgerBugs() []Bug {
 		{
 			Name: "no seating in the recording transaction", Sentence: seatAtCommit,
 			Edits: edit(recordingGo, "\tif !fast {\n", "\tif !fast && false {\n"),
-			By:    []Check{rule("Record", "Evidence")},
+			By:    []Check{rule("Record", "Evidence"), simulator(seeds)},
 		},
 		{
 			Name: "a pin of another epoch passes for proven", Sentence: evidenceEqual,
@@ -27,7 +27,7 @@ func ledgerBugs() []Bug {
 		{
 			Name: "a pin of another revision passes for proven", Sentence: evidenceEqual,
 			Edits: edit(recordingGo, "if e.Revisions[c.Date] != day.Revision || day.Revision == 0 {", "if day.Revision == 0 {"),
-			By:    []Check{rule("Evidence")},
+			By:    []Check{rule("Evidence"), simulator(seeds)},
 		},
 		{
 			Name: "no pin passes for proven", Sentence: evidenceEqual,
@@ -42,7 +42,7 @@ func ledgerBugs() []Bug {
 		{
 			Name: "revisions are the server's present ones, not the pin's", Sentence: pinRevisions,
 			Edits: edit(reseatingGo, "\t\t\tl.evidence.Revisions[date] = revisions[j]\n", "\t\t\tl.evidence.Revisions[date] = l.entry.revision(date)\n"),
-			By:    []Check{core("TestCapacityCut", "TestMendedSurvivorOversells", "TestMendedZombieHoldAfterFailover")},
+			By:    []Check{core("TestCapacityCut", "TestMendedSurvivorOversells", "TestMendedZombieHoldAfterFailover"), simulator(seeds)},
 		},
 		{
 			Name: "a record past the inventory raises nothing", Sentence: raiseSite,
@@ -57,7 +57,7 @@ func ledgerBugs() []Bug {
 		{
 			Name: "a person may have two bookings", Sentence: uniquePerson,
 			Edits: edit(recordingGo, "if taken && (replaced == nil || owner != replaced.Key) || seen[p] {", "if taken = false; taken || seen[p] {"),
-			By:    []Check{rule("Record")},
+			By:    []Check{rule("Record"), simulator(seeds)},
 		},
 		{
 			Name: "PostgreSQL has no unique index of persons", Sentence: uniquePerson,
@@ -77,12 +77,12 @@ func ledgerBugs() []Bug {
 		{
 			Name: "each grant of a request has its own row", Sentence: oneRow,
 			Edits: edit(confirmingGo, "Key: c.a.secret.Booking(l.ID.Key, j), Hold: l.ID", "Key: c.a.secret.Booking(RequestKey(l.ID.Stamp), j), Hold: l.ID"),
-			By:    []Check{core("TestOneRequestOneBooking")},
+			By:    []Check{core("TestOneRequestOneBooking"), simulator(seeds)},
 		},
 		{
 			Name: "a move leaves the old booking live", Sentence: movesTogether,
 			Edits: edit(recordingGo, "\t\tst.end(replaced, item, w)\n", ""),
-			By:    []Check{rule("Move")},
+			By:    []Check{rule("Move"), simulator(seeds)},
 		},
 		{
 			Name: "a capacity change commits at READ COMMITTED", Sentence: serializable,
@@ -92,22 +92,22 @@ func ledgerBugs() []Bug {
 		{
 			Name: "a changed day keeps its revision", Sentence: nextRevision,
 			Edits: edit("allocator/publishing.go", "next.Revision = st.Current.Revision + 1", "next.Revision = max(st.Current.Revision, 1)"),
-			By:    []Check{rule("Publish")},
+			By:    []Check{rule("Publish"), simulator(seeds)},
 		},
 		{
 			Name: "a booking has no event", Sentence: oneEvent,
 			Edits: edit(recordingGo, "\t\tw.Events = append(w.Events, EventOf(EventBooked, &c, item.Actor, st.Now))\n", ""),
-			By:    []Check{rule("Events")},
+			By:    []Check{rule("Events"), simulator(seeds)},
 		},
 		{
 			Name: "a booking has two events", Sentence: oneEvent,
 			Edits: edit(recordingGo, "w.Events = append(w.Events, EventOf(EventBooked, &c, item.Actor, st.Now))", "w.Events = append(w.Events, EventOf(EventBooked, &c, item.Actor, st.Now), EventOf(EventBooked, &c, item.Actor, st.Now))"),
-			By:    []Check{rule("Events")},
+			By:    []Check{rule("Events"), simulator(seeds)},
 		},
 		{
 			Name: "a capacity change has no event", Sentence: oneEvent,
 			Edits: edit("allocator/publishing.go", "\tw := &PublishWrites{Day: next, Update: result.Cancelled}\n\tw.Events = append(w.Events, Event{", "\tw := &PublishWrites{Day: next, Update: result.Cancelled}\n\t_ = append(w.Events, Event{"),
-			By:    []Check{rule("Events")},
+			By:    []Check{rule("Events"), simulator(seeds)},
 		},
 		{
 			Name: "SQLite leaves the events of cancellations out", Sentence: oneEvent,

@@ -13,7 +13,7 @@ func rebuildBugs() []Bug {
 		{
 			Name: "a dead builder keeps its site for ever", Sentence: laterBuilder,
 			Edits: edit(luaBegin, "if t.builder ~= builder then\n", "if t.builder == '' then\n"),
-			By:    []Check{scripts("builders")},
+			By:    []Check{scripts("builders"), simulator(seeds)},
 		},
 		{
 			Name: "a replaced builder goes on loading", Sentence: lastBuilder,

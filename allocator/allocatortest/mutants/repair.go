@@ -16,12 +16,12 @@ func repairBugs() []Bug {
 		{
 			Name: "reconcile does nothing", Sentence: reconcileRuns,
 			Edits: edit(reconcileGo, "\t\ta.perShard(due, func", "\t\ta.perShard(due[:0], func"),
-			By:    []Check{core("TestReconcileMendsDrift"), simulator(150)},
+			By:    []Check{core("TestReconcileMendsDrift"), simulator(seeds)},
 		},
 		{
 			Name: "reconcile keeps bookings without a row", Sentence: reconcileRuns,
 			Edits: edit(reconcileGo, "\t\tcase p.Booked || row != nil && !own:\n", "\t\tcase p.Booked && row == nil:\n\t\t\tcontinue\n\t\tcase p.Booked || row != nil && !own:\n"),
-			By:    []Check{core("TestReconcileMendsDrift"), simulator(150)},
+			By:    []Check{core("TestReconcileMendsDrift"), simulator(seeds)},
 		},
 		{
 			Name: "reconcile does not book rows that the inventory lacks", Sentence: reconcileRuns,
@@ -31,7 +31,7 @@ func repairBugs() []Bug {
 		{
 			Name: "reconcile applies no newer revision", Sentence: applyNewer,
 			Edits: edit(reconcileGo, "revision > view.Revisions[date] {", "revision > view.Revisions[date] && date < 0 {"),
-			By:    []Check{core("TestReconcileMendsDrift")},
+			By:    []Check{core("TestReconcileMendsDrift"), simulator(seeds)},
 		},
 		{
 			Name: "a site behind its generation is not rebuilt", Sentence: behindRebuilt,
@@ -44,7 +44,7 @@ func repairBugs() []Bug {
 		{
 			Name: "a site behind its epoch is not rebuilt by reconcile", Sentence: behindRebuilt,
 			Edits: edit(reconcileGo, "\tif !view.Built {\n\t\treturn a.rebuild(ctx, site)\n\t}\n", "\tif !view.Built {\n\t\treturn nil\n\t}\n"),
-			By:    []Check{core("TestQuietSitesAreRebuilt")},
+			By:    []Check{core("TestQuietSitesAreRebuilt"), simulator(seeds)},
 		},
 		{
 			Name: "reconcile reads the ledger, then the inventory", Sentence: inventoryFirst,
