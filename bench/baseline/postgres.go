@@ -44,6 +44,9 @@ var fillings = map[Kind]string{
 	Counter: `INSERT INTO counters SELECT slot, capacity FROM slots;`,
 }
 
+// filled are the tables that fillings write.
+var filled = map[Kind]string{SkipLocked: ", places", Counter: ", counters"}
+
 // Fill makes the tables of a kind in an empty database and fills them with slots.
 func Fill(ctx context.Context, kind Kind, url string, slots []Slot) error {
 	schema, ok := schemas[kind]
@@ -68,7 +71,7 @@ func Fill(ctx context.Context, kind Kind, url string, slots []Slot) error {
 	if _, err := c.Exec(ctx, fillings[kind]); err != nil {
 		return err
 	}
-	_, err = c.Exec(ctx, "VACUUM ANALYZE")
+	_, err = c.Exec(ctx, "VACUUM ANALYZE slots"+filled[kind])
 	return err
 }
 
