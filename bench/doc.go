@@ -10,9 +10,9 @@
 //
 // Every engine gets a database and files of its own once, filled with the same world: the real sites with some slots each,
 // and one large slot for each repetition. Then engines take turns, A B C A B C …, so that a change of the machine's mood
-// meets all of them. In each turn the engine's server is started, warmed up, measured, audited and stopped; the others are
-// not running. Clients form a closed loop: each sends its next request when the last was answered, so latencies of an
-// overloaded engine grow with the number of clients, and none hides behind a schedule that was not kept.
+// meets all of them. In each turn the engine's server is started, left to catch up, warmed up, measured, audited and
+// stopped; the others are not running. Clients form a closed loop: each sends its next request when the last was answered, so
+// latencies of an overloaded engine grow with the number of clients, and none hides behind a schedule that was not kept.
 //
 // Only flows that ended within the measured window count. CPU is what each process used in that window by its own account:
 // the server's and PostgreSQL's (the postmaster, its living children, and what ended children left to it) from /proc,

@@ -2,15 +2,16 @@ package bench
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +51,9 @@ func (m *ours) start(ctx context.Context, w *world) (*process, string, error) {
 	if err == nil {
 		err = m.prime(ctx, w, address)
 	}
+	if err == nil {
+		err = rest(ctx, p.pid())
+	}
 	if err != nil {
 		p.stop()
 		return nil, "", p.explain(err)
@@ -84,6 +88,27 @@ func (m *ours) prime(ctx context.Context, w *world, address string) error {
 			return l.client.DoTimeout(r, a, requestTimeout)
 		})
 	})
+}
+
+// rest waits until a server that was just started has caught up, for ten seconds at most: until it uses less than a tenth of a
+// core. Where that cannot be seen, it does not wait.
+func rest(ctx context.Context, pid int) error {
+	const every, most = 250 * time.Millisecond, 40
+	before, _, err := processCPU(pid)
+	for range most {
+		if err != nil {
+			return nil
+		}
+		if err := wait(ctx, every); err != nil {
+			return err
+		}
+		var now time.Duration
+		if now, _, err = processCPU(pid); now-before < every/10 {
+			return nil
+		}
+		before = now
+	}
+	return nil
 }
 
 // everySite does something at each site of the world, several at a time.
@@ -121,21 +146,60 @@ func (m *ours) prepare(ctx context.Context, w *world) error {
 	if err := send(ctx, http.MethodPut, base+"/v1/services/"+service, object{"name": service, "onePerPerson": true}); err != nil {
 		return err
 	}
-	return everySite(ctx, w, func(ctx context.Context, i int) error {
+	err = everySite(ctx, w, func(ctx context.Context, i int) error {
 		v := &w.sites[i]
-		site := base + "/v1/sites/" + string(v.ID)
-		err := send(ctx, http.MethodPut, site, object{"name": v.Name, "type": v.Type, "timeZone": v.TimeZone,
+		return send(ctx, http.MethodPut, base+"/v1/sites/"+string(v.ID), object{"name": v.Name, "type": v.Type, "timeZone": v.TimeZone,
 			"address":  object{"lines": []string{"1 High Street"}, "postcode": v.Postcode},
 			"location": object{"lat": v.Lat, "lon": v.Lon}})
+	})
+	if err != nil {
+		return err
+	}
+	return publish(ctx, base, w)
+}
+
+// publish uploads the days of all sites in one request.
+func publish(ctx context.Context, base string, w *world) error {
+	var lines bytes.Buffer
+	encoder := json.NewEncoder(&lines)
+	for i := range w.sites {
+		v := &w.sites[i]
+		until := firstSlot + allocator.TimeOfDay(v.slots*slotMinutes)
+		err := encoder.Encode(object{"siteId": v.ID, "date": w.date.String(), "sessions": []object{{
+			"from": firstSlot.String(), "until": until.String(), "slotLength": slotMinutes, "capacity": v.capacity,
+			"services": []string{service}}}})
 		if err != nil {
 			return err
 		}
-		until := firstSlot + allocator.TimeOfDay(v.slots*slotMinutes)
-		return send(ctx, http.MethodPut, site+"/days/"+w.date.String(), object{"sessions": []object{{
-			"from": firstSlot.String(), "until": until.String(), "slotLength": slotMinutes, "capacity": v.capacity,
-			"services": []string{service}}}})
-	})
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v1/capacity", &lines)
+	if err != nil {
+		return err
+	}
+	r.Header.Set("Authorization", "Bearer dev")
+	r.Header.Set("Content-Type", "application/x-ndjson")
+	results, err := do(r)
+	if err != nil {
+		return err
+	}
+	published := 0
+	for line := range bytes.Lines(results) {
+		var result struct {
+			Revision int64
+			Problem  json.RawMessage
+		}
+		if err := json.Unmarshal(line, &result); err != nil || result.Problem != nil {
+			return fmt.Errorf("publishing: %w: %s", cmp.Or(err, errRefused), line)
+		}
+		published++
+	}
+	if published != len(w.sites) {
+		return fmt.Errorf("%d of %d days were published", published, len(w.sites))
+	}
+	return nil
 }
+
+var errRefused = errors.New("a line was refused")
 
 func (m *ours) books(ctx context.Context, w *world) ([]row, bool, error) {
 	ledger, err := m.ledger(ctx)
@@ -188,7 +252,8 @@ func send(ctx context.Context, method, address string, body object) error {
 	}
 	r.Header.Set("Authorization", "Bearer dev")
 	r.Header.Set("Content-Type", "application/json")
-	return do(r)
+	_, err = do(r)
+	return err
 }
 
 func get(ctx context.Context, address string) error {
@@ -196,25 +261,24 @@ func get(ctx context.Context, address string) error {
 	if err != nil {
 		return err
 	}
-	return do(r)
+	_, err = do(r)
+	return err
 }
 
-var client = &http.Client{Timeout: requestTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+var client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
-func do(r *http.Request) error {
+// do returns the body of an answer that is a success.
+func do(r *http.Request) ([]byte, error) {
 	a, err := client.Do(r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer a.Body.Close()
-	var text bytes.Buffer
-	if _, err := text.ReadFrom(a.Body); err != nil {
-		return err
+	text, err := io.ReadAll(a.Body)
+	if err == nil && a.StatusCode/100 != 2 {
+		err = fmt.Errorf("%s %s: status %d: %.2000s", r.Method, r.URL.Path, a.StatusCode, text)
 	}
-	if a.StatusCode/100 != 2 {
-		return errors.New(r.Method + " " + r.URL.Path + ": status " + strconv.Itoa(a.StatusCode) + ": " + text.String())
-	}
-	return nil
+	return text, err
 }
 
 // retry tries again every 50 ms, for as long as patience lasts.
