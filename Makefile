@@ -70,7 +70,7 @@ ifdef SEED
 		-simulate.seed=$(SEED) -simulate.steps=$(STEPS)
 else
 	@mkdir -p $(RELIABILITY)
-	$(HARNESS) 60m ./allocator/allocatortest/simulation -run '^TestSimulate$$' -simulate.seeds=$(SEEDS) \
+	$(HARNESS) 60m ./allocator/allocatortest/simulation -run '^(TestSimulate|TestReplays)$$' -simulate.seeds=$(SEEDS) \
 		-simulate.steps=$(STEPS) -simulate.report=$(RELIABILITY)
 	@$(REPORT)
 endif

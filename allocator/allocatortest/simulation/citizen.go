@@ -77,7 +77,7 @@ func (c *citizen) server() *server {
 		if c.ended.Load() {
 			runtime.Goexit() // the world is over, and this citizen never had an answer
 		}
-		sv := c.servers[c.random.IntN(len(c.servers))]
+		sv := c.serverAt(c.random.IntN(c.mix.servers))
 		if sv.started.Load() && !sv.isDead() {
 			return sv
 		}

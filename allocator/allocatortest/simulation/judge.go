@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"muster/allocator"
 	"muster/allocator/allocatortest/checkers"
@@ -174,7 +175,10 @@ func compare(view *allocator.SiteInventory, ledger *allocator.SiteLedger) (texts
 
 // judge hands everything to the checkers.
 func (w *world) judge() Result {
-	evidence, err := w.evidence()
+	w.mu.Lock()
+	paths, faults := maps.Clone(w.paths), maps.Clone(w.faults)
+	w.mu.Unlock()
+	evidence, err := w.evidence(paths)
 	if err != nil {
 		w.broken("no evidence: %v", err)
 	}
@@ -185,11 +189,11 @@ func (w *world) judge() Result {
 	violations, stats := checkers.Check(history, evidence)
 	return Result{
 		Seed: w.seed, Steps: w.steps, Operations: len(history), Stats: stats, Violations: append(w.failures, violations...),
-		Faults: w.faults, Paths: w.paths, Digest: w.digest,
+		Faults: faults, Paths: paths, Digest: w.digest,
 	}
 }
 
-func (w *world) evidence() (*checkers.Evidence, error) {
+func (w *world) evidence(paths map[string]int) (*checkers.Evidence, error) {
 	ctx := context.Background()
 	secret := allocator.NewSecret([]byte(worldSecret))
 	persons := make(map[string]allocator.PersonKey)
@@ -200,7 +204,7 @@ func (w *world) evidence() (*checkers.Evidence, error) {
 			}
 		}
 	}
-	e := &checkers.Evidence{Persons: persons, Days: w.days, Zone: w.zone, Losses: w.losses, Splits: w.splits, Counted: w.paths}
+	e := &checkers.Evidence{Persons: persons, Days: w.days, Zone: w.zone, Losses: w.losses, Splits: w.splits, Counted: paths}
 	keys := make(map[allocator.BookingKey]bool)
 	for after := ""; ; {
 		events, next, err := w.ledger.Events(ctx, after, 1000)

@@ -124,6 +124,13 @@ func (s *server) bury() {
 	_ = s.inventory.Close()
 }
 
+// serverAt is the server that runs in a place now.
+func (w *world) serverAt(i int) *server {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.servers[i]
+}
+
 // crash replaces a server by a new one.
 func (w *world) crash(sv *server) {
 	for i := range w.servers {
@@ -136,6 +143,8 @@ func (w *world) crash(sv *server) {
 			w.broken("a server does not start: %v", err)
 			return
 		}
+		w.mu.Lock()
 		w.servers[i] = fresh
+		w.mu.Unlock()
 	}
 }

@@ -28,7 +28,7 @@ func work(t *testing.T, result func(*Result)) {
 	workers := runtime.NumCPU()
 	for n := range workers {
 		wg.Go(func() {
-			var complaints bytes.Buffer
+			var said, complaints bytes.Buffer
 			args := []string{"-test.run=^TestWorker$", "-test.timeout=0"}
 			for _, a := range os.Args[1:] {
 				if strings.HasPrefix(a, "-simulate.") {
@@ -52,7 +52,7 @@ func work(t *testing.T, result func(*Result)) {
 			for lines.Scan() {
 				text, ok := strings.CutPrefix(lines.Text(), line)
 				if !ok {
-					complaints.WriteString(lines.Text() + "\n")
+					said.WriteString(lines.Text() + "\n")
 					continue
 				}
 				var r Result
@@ -66,7 +66,7 @@ func work(t *testing.T, result func(*Result)) {
 				last = r.Seed
 			}
 			if err := cmd.Wait(); err != nil {
-				t.Errorf("a worker ended after seed %d: %v\n%s", last, err, complaints.String())
+				t.Errorf("a worker ended after seed %d: %v\n%s%s", last, err, said.String(), complaints.String())
 			}
 		})
 	}
@@ -97,6 +97,9 @@ func TestWorker(t *testing.T) {
 // TestReplays: a seed gives the same steps again, to the digest. Should the operating system have stopped the process in the
 // middle of a step for long, Go may have changed the order of two goroutines: that is tried again.
 func TestReplays(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector lets goroutines run in a random order")
+	}
 	if os.Getenv(workerEnv) == "" {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestReplays$")
 		cmd.Env = append(os.Environ(), workerEnv+"=0/1", "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1")
