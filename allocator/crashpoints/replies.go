@@ -65,9 +65,11 @@ func stepOf(request []byte) string {
 // replies says which step a reply is, by method and by path; * stands for one part of it.
 var replies = []struct{ method, path, step string }{
 	{"POST", "/v1/holds", "reply-hold"},
+	{"POST", "/v1/holds:batch", "reply-hold"},
 	{"POST", "/v1/holds/*/extend", "reply-extend"},
 	{"DELETE", "/v1/holds/*", "reply-release"},
 	{"POST", "/v1/holds/*/confirm", "reply-confirm"},
+	{"POST", "/v1/confirmations:batch", "reply-confirm"},
 	{"POST", "/v1/bookings/*/cancel", "reply-cancel"},
 	{"POST", "/v1/bookings/*/status", "reply-status"},
 	{"POST", "/v1/sites/*/walkins", "reply-walk-in"},
