@@ -45,7 +45,7 @@ test: ## Everything: checks, then all tests with race detector beside real serve
 	@$(MAKE) lint
 	@$(call step,'go build ./...'); go build ./...
 	@MUSTER_TEST_REQUIRE_BACKENDS=1 deploy/testservers/run $(MAKE) test-race
-	@$(MAKE) reliability
+	@$(MAKE) reliability MUTANTS_ARGS=-mutants.cheaply
 	@$(MAKE) test-grammar
 
 .PHONY: test-short
@@ -90,7 +90,7 @@ crashpoints: ## Kill a server before and after every step of the protocol
 .PHONY: mutants
 mutants: ## Break the engine on purpose, and expect every bug to be caught
 	@$(call step,mutants); mkdir -p $(RELIABILITY)
-	deploy/testservers/run $(HARNESS) 30m ./allocator/allocatortest/mutants -run '^TestSeededBugs$$' -mutants.all -mutants.report=$(RELIABILITY)
+	deploy/testservers/run $(HARNESS) 30m ./allocator/allocatortest/mutants -run '^TestSeededBugs$$' -mutants.all -mutants.report=$(RELIABILITY) $(MUTANTS_ARGS)
 	@$(REPORT)
 
 .PHONY: reliability
@@ -109,6 +109,11 @@ soak: ## Simulation and chaos with new seeds for MINUTES (30)
 	deploy/testservers/run $(HARNESS) 0 ./loadtest/chaos -run '^TestSoak$$' -chaos.minutes=$$((($(MINUTES) + 1) / 2)) \
 		-chaos.report=$(RELIABILITY)/soak
 	@go run ./allocator/allocatortest/reliability/report $(RELIABILITY)/soak
+
+.PHONY: bench
+bench: ## Measure muster beside real baselines (BENCH_ARGS=-bench.quick for two minutes)
+	@$(call step,bench); mkdir -p $(CURDIR)/bin
+	deploy/testservers/run $(HARNESS) 60m ./bench -run '^TestBench$$' -bench.all -bench.json=$(CURDIR)/bin/bench.json $(BENCH_ARGS)
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (30s)
