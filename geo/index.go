@@ -41,6 +41,9 @@ type Index struct {
 	nodes  []node
 	// queues keeps the queue of Nearest between calls (*queue).
 	queues sync.Pool
+	// slots finds a position's places in their order, for Marks; made when first wanted.
+	sorting sync.Once
+	slots   []placed
 }
 
 type indexed struct {
@@ -68,7 +71,7 @@ func NewIndex(places []Place) (*Index, error) {
 		x.places[i] = indexed{at: p.Point.vector(), position: p.Position}
 	}
 	if len(places) > 0 {
-		x.nodes = make([]node, nodesFor(len(places)))
+		x.nodes = make([]node, nodesFor(len(places), leafPlaces))
 		x.build(0, 0, len(places))
 	}
 	return x, nil
@@ -91,11 +94,12 @@ func validatePlaces(places []Place) error {
 	return errors.Join(faults...)
 }
 
-// nodesFor is the size of a heap whose leaves hold n places: halves differ by
-// at most one place, so the upper half of each level is the one to follow.
-func nodesFor(n int) int {
+// nodesFor is the size of a heap whose leaves, of at most so many places, hold
+// n: halves differ by at most one place, so the upper half of each level is the
+// one to follow.
+func nodesFor(n, leaf int) int {
 	nodes := 1
-	for n > leafPlaces {
+	for n > leaf {
 		n = (n + 1) / 2
 		nodes = 2*nodes + 1
 	}
@@ -128,10 +132,12 @@ func (x *Index) build(number, from, to int) {
 }
 
 // isLeaf holds where the node has no children to descend to.
-func (n *node) isLeaf() bool { return n.to-n.from <= leafPlaces }
+func (n *node) isLeaf() bool { return n.size() <= leafPlaces }
+
+func (n *node) size() int { return int(n.to - n.from) }
 
 // chordSquared is at most that of any place in the node.
-func (n *node) chordSquared(origin vector) float64 {
+func (n *node) chordSquared(origin *vector) float64 {
 	var d vector
 	for axis, v := range origin {
 		if v < n.low[axis] {

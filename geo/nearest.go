@@ -39,7 +39,7 @@ func (x *Index) Nearest(origin Point, radiusMetres float64, visit func(position 
 
 	from := origin.vector()
 	last := 0.0
-	q.push(queued{chord: x.nodes[0].chordSquared(from), ref: ^0})
+	q.push(queued{chord: x.nodes[0].chordSquared(&from), ref: ^0})
 	for len(q.items) > 0 {
 		top := q.pop()
 		switch {
@@ -70,7 +70,7 @@ func (x *Index) open(q *queue, number int, from vector, within reach) {
 		return
 	}
 	for child := 2*number + 1; child <= 2*number+2; child++ {
-		if chord := x.nodes[child].chordSquared(from); chord <= within.outer {
+		if chord := x.nodes[child].chordSquared(&from); chord <= within.outer {
 			q.push(queued{chord: chord, ref: ^int32(child)})
 		}
 	}
@@ -101,7 +101,7 @@ func (x *Index) NearestK(origin Point, radiusMetres float64, k int, accept func(
 	var stack [32]pending
 	from := origin.vector()
 	start, depth := len(dst), 1
-	stack[0] = pending{chord: x.nodes[0].chordSquared(from), number: 0}
+	stack[0] = pending{chord: x.nodes[0].chordSquared(&from), number: 0}
 	worst := within.outer
 	for depth > 0 {
 		depth--
@@ -111,7 +111,7 @@ func (x *Index) NearestK(origin Point, radiusMetres float64, k int, accept func(
 		number := stack[depth].number
 		for !x.nodes[number].isLeaf() {
 			near, far := 2*number+1, 2*number+2
-			nearChord, farChord := x.nodes[near].chordSquared(from), x.nodes[far].chordSquared(from)
+			nearChord, farChord := x.nodes[near].chordSquared(&from), x.nodes[far].chordSquared(&from)
 			if farChord < nearChord {
 				near, far, nearChord, farChord = far, near, farChord, nearChord
 			}

@@ -222,8 +222,20 @@ func (p Postcode) Precision() Precision {
 
 // String is the canonical form: LS1 4AP, LS1 4 or LS1; empty for the zero value.
 func (p Postcode) String() string {
-	var text [8]byte
-	n := 0
+	text, n := p.canonical()
+	return string(text[:n])
+}
+
+// textOr is String, for which it gives back what is the same already instead of a new one.
+func (p Postcode) textOr(same string) string {
+	text, n := p.canonical()
+	if string(text[:n]) == same {
+		return same
+	}
+	return string(text[:n])
+}
+
+func (p Postcode) canonical() (text [8]byte, n int) {
 	for shift := 24; shift >= 0; shift -= 8 {
 		if c := byte(p.outcode >> shift); c != 0 {
 			text[n] = c
@@ -237,5 +249,5 @@ func (p Postcode) String() string {
 		digit, first, second := p.unitParts()
 		n += copy(text[n:], []byte{' ', '0' + byte(digit), unitLetters[first], unitLetters[second]})
 	}
-	return string(text[:n])
+	return text, n
 }

@@ -34,13 +34,14 @@ type Located struct {
 }
 
 // Lookup parses the text as ParsePostcode does and locates it as Locate does.
+// A text that is canonical already is given back, and nothing is allocated.
 // The error is a *PostcodeError wrapping ErrPostcodeMalformed or ErrPostcodeUnknown.
 func (p *Postcodes) Lookup(text string) (Located, error) {
 	postcode, err := ParsePostcode(text)
 	if err != nil {
 		return Located{}, err
 	}
-	return p.Locate(postcode)
+	return p.locate(postcode, text)
 }
 
 // Locate finds the point of a unit, else the middle of its sector, else of its
@@ -49,13 +50,15 @@ func (p *Postcodes) Lookup(text string) (Located, error) {
 // and allocates only the string.
 //
 // The error is a *PostcodeError wrapping ErrPostcodeUnknown.
-func (p *Postcodes) Locate(postcode Postcode) (Located, error) {
+func (p *Postcodes) Locate(postcode Postcode) (Located, error) { return p.locate(postcode, "") }
+
+func (p *Postcodes) locate(postcode Postcode, text string) (Located, error) {
 	n, ok := p.search(postcode.outcode)
 	if !ok {
 		return Located{}, errOutcodeUnknown
 	}
 	at, precision := p.outcodes[n].locate(postcode)
-	return Located{Postcode: postcode.String(), Point: at.point(), Precision: precision}, nil
+	return Located{Postcode: postcode.textOr(text), Point: at.point(), Precision: precision}, nil
 }
 
 func (o *outcode) locate(postcode Postcode) (fixed, Precision) {

@@ -264,3 +264,16 @@ func TestOpenPostcodesRefusesDamage(t *testing.T) {
 type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, errors.New("disk full") }
+
+func TestLookupOfCanonicalTextAllocatesNothing(t *testing.T) {
+	postcodes := embedded(t)
+	for _, text := range []string{"LS1 4AP", "LS1 4", "LS1"} {
+		if n := testing.AllocsPerRun(100, func() {
+			if located, err := postcodes.Lookup(text); err != nil || located.Postcode != text {
+				t.Error(located, err)
+			}
+		}); n != 0 {
+			t.Errorf("%s: %v allocations", text, n)
+		}
+	}
+}
