@@ -65,6 +65,7 @@ var rooms = []room{
 		"github.com/valyala/fasthttp", pgxLib, redisLib,
 	}, testing: true, outside: true},
 	{path: "muster/bench/baseline", may: []string{core, "github.com/valyala/fasthttp", pgxLib, redisLib}, testing: true, outside: true},
+	{path: "muster/deploy/image/sbom", outside: true},
 	{path: "muster/geo", outside: true},
 	{path: "muster/geo/internal/postcodegen", may: []string{"muster/geo", "muster/geo/internal/postcodetar"}, outside: true},
 	{path: "muster/geo/internal/postcodetar", outside: true},
