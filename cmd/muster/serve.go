@@ -19,16 +19,17 @@ type serveCommand struct {
 	ledgerFlags
 	inventoryFlags
 	secretFlags
-	Dev          bool   `help:"Development: the bearer token dev is allowed everything, unknown services are created, any ledger is migrated. Never in production."`
-	Sample       bool   `help:"With --dev: the real sites of England with made-up sessions of the next four weeks, where the ledger is empty or has them already."`
-	Listen       string `default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where requests are answered (${default})."`
-	OpsListen    string `default:"127.0.0.1:9090" placeholder:"ADDRESS" help:"Where /healthz, /readyz, /metrics and /debug/pprof are (${default}); keep it private."`
-	HoldSeconds  int    `default:"300" help:"How long a hold lasts (${default})."`
-	DrainSeconds int    `default:"15" help:"How long requests in flight may take once the server is told to end (${default})."`
-	JWKSFile     string `name:"jwks-file" placeholder:"FILE" help:"Public keys (JWKS) of whoever issues access tokens, with --issuer and --audience."`
-	Issuer       string `help:"The iss that access tokens must carry."`
-	Audience     string `help:"The aud that access tokens must carry."`
-	LogLevel     string `default:"info" help:"debug, info, warn or error (${default})."`
+	Dev           bool   `help:"Development: the bearer token dev is allowed everything, unknown services are created, any ledger is migrated. Never in production."`
+	Sample        bool   `help:"With --dev: the real sites of England with made-up sessions of the next four weeks, where the ledger is empty or has them already."`
+	Listen        string `default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where requests are answered (${default})."`
+	OpsListen     string `default:"127.0.0.1:9090" placeholder:"ADDRESS" help:"Where /healthz, /readyz, /metrics and /debug/pprof are (${default}); keep it private."`
+	HoldSeconds   int    `default:"300" help:"How long a hold lasts (${default})."`
+	DrainSeconds  int    `default:"15" help:"How long requests in flight may take once the server is told to end (${default})."`
+	JWKSFile      string `name:"jwks-file" placeholder:"FILE" help:"Public keys (JWKS) of whoever issues access tokens, with --issuer and --audience."`
+	Issuer        string `help:"The iss that access tokens must carry."`
+	Audience      string `help:"The aud that access tokens must carry."`
+	AddressHeader string `placeholder:"NAME" help:"Header whose last element is the caller's address, such as X-Forwarded-For. Only where a proxy of yours always writes it; none: the connection's own."`
+	LogLevel      string `default:"info" help:"debug, info, warn or error (${default})."`
 }
 
 // Run serves until the program is asked to finish.

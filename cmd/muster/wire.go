@@ -201,7 +201,7 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 // front makes the HTTP side of an engine.
 func (c *serveCommand) front(e *engine, log *slog.Logger) (*api.Server, *api.Ops, error) {
 	server, err := api.New(api.Options{
-		Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, Logger: log, Registerer: e.registry,
+		Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, AddressHeader: c.AddressHeader, Logger: log, Registerer: e.registry,
 	}, e)
 	if err != nil {
 		return nil, nil, usageError{err}
