@@ -31,7 +31,7 @@ func (a *Allocator) catchUpSites(ctx context.Context, shard int) {
 }
 
 // maxReaps bounds how many script calls one round of reaping makes.
-const maxReaps = 64
+const maxReaps = 256
 
 // reap frees lapsed holds until none is left.
 func (a *Allocator) reap(ctx context.Context, shard int) error {

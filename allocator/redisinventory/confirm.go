@@ -1,6 +1,7 @@
 package redisinventory
 
 import (
+	"bytes"
 	"context"
 
 	"muster/allocator"
@@ -8,46 +9,93 @@ import (
 
 // Pin implements allocator.Inventory.
 func (inv *Inventory) Pin(ctx context.Context, shard int, epoch int64, items []allocator.PinItem) ([]allocator.PinResult, error) {
-	args := make([]any, 0, 3*len(items))
+	var sites table
+	siteOf := make([]int, len(items))
 	for i := range items {
-		token := number(number(nil, items[i].DeadlineMs, 6), items[i].GraceMs, 4)
-		args = append(args, string(items[i].Site), items[i].ID.Bytes(), token)
+		siteOf[i] = int(sites.add(string(items[i].Site))) - 1
 	}
-	reply, err := inv.run(ctx, shard, epoch, methodPin, args...)
+	reply, err := inv.run(ctx, shard, epoch, methodPin, pinArgs(items, &sites, siteOf)...)
 	if err != nil {
 		return nil, err
 	}
 	replies, err := texts(reply)
-	if err != nil || len(replies) != len(items) {
+	if err != nil || len(replies) != len(items) && len(replies) != len(items)+len(sites.texts) {
 		return nil, failure(shard, errReply)
 	}
 	results := make([]allocator.PinResult, len(items))
 	for i := range items {
 		r := reader{text: replies[i]}
-		p := allocator.PinResult{ID: items[i].ID, InTime: r.number(1) == 1}
-		switch r.number(1) {
-		case 1:
+		p := &results[i]
+		*p = allocator.PinResult{ID: items[i].ID, InTime: r.number(1) == 1}
+		switch kind := r.number(1); {
+		case kind == 1:
 			p.NotBuilt = true
-		case 2:
+		case kind == 2:
 			p.Building = true
+		case kind == pinnedFast && len(replies) > len(items):
+			p.Epoch = epoch
+			r.pinned(p, replies[len(items)+siteOf[i]])
 		default:
-			p.Epoch, p.Generation, p.ID = r.number(4), r.number(7), r.id()
-			p.State = allocator.GrantState(r.number(1))
-			if places, revisions := r.placesAndRevisions(); len(places) > 0 {
-				p.Places, p.Revisions = places, revisions
-			}
-			site := r.bytes(int(r.number(1)))
-			claims := reader{text: r.bytes(int(r.number(2)))}
-			p.Other = claims.placed(site)
-			r.short = r.short || claims.short
-			p.Reason = allocator.Code(r.rest())
+			r.pin(p)
 		}
 		if r.short {
 			return nil, failure(shard, errReply)
 		}
-		results[i] = p
 	}
 	return results, nil
+}
+
+// pinnedFast is how the fast path of pin.lua answers.
+const pinnedFast = 3
+
+// pinArgs writes ARGV of pin.lua.
+func pinArgs(items []allocator.PinItem, sites *table, siteOf []int) []any {
+	args := make([]any, 0, 1+len(sites.texts)+2*len(items))
+	args = append(args, number(number(nil, int64(len(sites.texts)), 2), int64(len(items)), 2))
+	for _, site := range sites.texts {
+		args = append(args, site)
+	}
+	for i := range items {
+		args = append(args, items[i].ID.Key[:])
+	}
+	packed := make([]byte, 0, 21*len(items))
+	for i := range items {
+		from := len(packed)
+		packed = append(packed, items[i].ID.Stamp[:]...)
+		packed = number(number(packed, items[i].DeadlineMs, 6), items[i].GraceMs, 4)
+		packed = number(packed, int64(siteOf[i])+1, 2)
+		args = append(args, packed[from:])
+	}
+	return args
+}
+
+// pin reads what pin.lua answers of a grant.
+func (r *reader) pin(p *allocator.PinResult) {
+	p.Epoch, p.Generation, p.ID = r.number(4), r.number(7), r.id()
+	p.State = allocator.GrantState(r.number(1))
+	if places, revisions := r.placesAndRevisions(); len(places) > 0 {
+		p.Places, p.Revisions = places, revisions
+	}
+	site := r.bytes(int(r.number(1)))
+	claims := reader{text: r.bytes(int(r.number(2)))}
+	p.Other = claims.placed(site)
+	r.short = r.short || claims.short
+	p.Reason = allocator.Code(r.rest())
+}
+
+// pinned reads what the fast path answers. site is generation7 built9: what was granted before the site was built proves nothing.
+func (r *reader) pinned(p *allocator.PinResult, site string) {
+	s := reader{text: site}
+	p.Generation = s.number(7)
+	built := s.stamp()
+	p.State = allocator.GrantState(r.number(1))
+	if places, revisions := r.placesAndRevisions(); len(places) > 0 {
+		p.Places, p.Revisions = places, revisions
+	}
+	if bytes.Compare(p.ID.Stamp[:], built[:]) <= 0 {
+		clear(p.Revisions)
+	}
+	r.short = r.short || s.short
 }
 
 // Reseat implements allocator.Inventory.
@@ -101,20 +149,22 @@ func namedBounds(bounds []allocator.Bound) (b []byte) {
 
 // Settle implements allocator.Inventory.
 func (inv *Inventory) Settle(ctx context.Context, shard int, epoch int64, items []allocator.SettleItem) ([]allocator.ApplyOutcome, error) {
-	args := []any{epoch}
+	late := newLate(len(items))
 	for i := range items {
-		args = append(args, string(items[i].Site), lateMessage('S', items[i].ID, "", items[i].Places))
+		late.fast = late.fast && len(items[i].Places) == 1 && items[i].Places[0].Slot.Site == items[i].Site
+		late.add(items[i].Site, 'S', items[i].ID, "", items[i].Places)
 	}
-	return inv.late(ctx, shard, epoch, len(items), args)
+	return inv.late(ctx, shard, epoch, late)
 }
 
 // Free implements allocator.Inventory.
 func (inv *Inventory) Free(ctx context.Context, shard int, epoch int64, items []allocator.FreeItem) ([]allocator.ApplyOutcome, error) {
-	args := []any{epoch}
+	late := newLate(len(items))
+	late.fast = false
 	for i := range items {
-		args = append(args, string(items[i].Site), lateMessage(freeKind(&items[i]), items[i].ID, items[i].Reason, items[i].Places))
+		late.add(items[i].Site, freeKind(&items[i]), items[i].ID, items[i].Reason, items[i].Places)
 	}
-	return inv.late(ctx, shard, epoch, len(items), args)
+	return inv.late(ctx, shard, epoch, late)
 }
 
 func freeKind(item *allocator.FreeItem) byte {
@@ -124,28 +174,44 @@ func freeKind(item *allocator.FreeItem) byte {
 	return 'F'
 }
 
-// lateMessage writes kind1 id18 #reason1 reason {start4 len2 place3 #service1 service}*.
-func lateMessage(kind byte, id allocator.HoldID, reason allocator.Code, places []allocator.Placed) []byte {
-	b := append([]byte{kind}, id.Bytes()...)
+// lateMessages collects what settle.lua is told.
+type lateMessages struct {
+	fast  bool // every message settles one row
+	sites table
+	texts []any
+}
+
+func newLate(n int) *lateMessages { return &lateMessages{fast: n > 0, texts: make([]any, 0, n)} }
+
+// add writes site2 kind1 id18 #reason1 reason {start4 len2 place3 #service1 service}*.
+func (l *lateMessages) add(site allocator.SiteID, kind byte, id allocator.HoldID, reason allocator.Code, places []allocator.Placed) {
+	b := number(make([]byte, 0, 64), l.sites.add(string(site)), 2)
+	b = append(append(append(b, kind), id.Key[:]...), id.Stamp[:]...)
 	b = short(b, string(reason))
 	for _, p := range places {
 		b = slotKeyTail(b, p.Slot)
 		b = number(b, int64(p.Place), 3)
 		b = short(b, string(p.Service))
 	}
-	return b
+	l.texts = append(l.texts, b)
 }
 
-func (inv *Inventory) late(ctx context.Context, shard int, epoch int64, n int, args []any) ([]allocator.ApplyOutcome, error) {
-	reply, err := inv.run(ctx, shard, epoch, methodSettle, args...)
+func (inv *Inventory) late(ctx context.Context, shard int, epoch int64, l *lateMessages) ([]allocator.ApplyOutcome, error) {
+	head := number([]byte{flag(l.fast)}, int64(len(l.sites.texts)), 2)
+	head = number(number(head, int64(len(l.texts)), 2), epoch, 4)
+	args := append(make([]any, 0, 1+len(l.sites.texts)+len(l.texts)), head)
+	for _, site := range l.sites.texts {
+		args = append(args, site)
+	}
+	reply, err := inv.run(ctx, shard, epoch, methodSettle, append(args, l.texts...)...)
 	if err != nil {
 		return nil, err
 	}
-	list, err := numbers(reply, n)
+	list, err := numbers(reply, len(l.texts))
 	if err != nil {
 		return nil, failure(shard, err)
 	}
-	outcomes := make([]allocator.ApplyOutcome, n)
+	outcomes := make([]allocator.ApplyOutcome, len(list))
 	for i, v := range list {
 		outcomes[i] = allocator.ApplyOutcome(v)
 	}

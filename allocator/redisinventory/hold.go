@@ -2,18 +2,20 @@ package redisinventory
 
 import (
 	"context"
+	"math"
 	"strconv"
 
 	"muster/allocator"
 )
 
-// table gives each distinct text an index from 1, in the order of arrival.
+// table gives each distinct text an index from 1, in the order of arrival. A text may have a cut, where its second part begins.
 type table struct {
 	index map[string]int
 	texts []string
+	cuts  []int
 }
 
-func (t *table) add(text string) int64 {
+func (t *table) add(text string, cut ...int) int64 {
 	if i, ok := t.index[text]; ok {
 		return int64(i)
 	}
@@ -21,12 +23,18 @@ func (t *table) add(text string) int64 {
 		t.index = make(map[string]int)
 	}
 	t.texts = append(t.texts, text)
+	t.cuts = append(t.cuts, cut...)
 	t.index[text] = len(t.texts)
 	return int64(len(t.texts))
 }
 
 // holdBatch collects what the items of one call share, each thing once.
-type holdBatch struct{ sites, slots, codes, bounds, windows table }
+type holdBatch struct {
+	sites, slots, revisions, codes, bounds, windows, shapes table
+
+	fast       bool  // see holdfast.lua
+	from, till int64 // where all windows are open, in milliseconds since 1970
+}
 
 // Hold implements allocator.Inventory.
 func (inv *Inventory) Hold(ctx context.Context, shard int, epoch int64, items []allocator.HoldItem) ([]allocator.HoldResult, error) {
@@ -42,10 +50,17 @@ func (inv *Inventory) Hold(ctx context.Context, shard int, epoch int64, items []
 	if err != nil || len(replies) != len(items)+1 {
 		return nil, failure(shard, errReply)
 	}
-	now := (&reader{text: replies[0]}).number(6)
+	head := reader{text: replies[0]}
+	now := head.number(6)
+	fresh := allocator.Grant{Epoch: epoch, State: allocator.GrantHeld}
+	if head.text != "" {
+		fresh.ID.Stamp, fresh.DeadlineMs = head.stamp(), head.number(6)
+	}
 	results := make([]allocator.HoldResult, len(items))
+	places := make([]int32, len(items))
 	for i := range items {
-		if results[i], err = holdResult(items[i].Key, replies[i+1]); err != nil {
+		fresh.ID.Key = items[i].Key
+		if results[i], err = holdResult(&fresh, places[i:i:i+1], replies[i+1]); err != nil {
 			return nil, failure(shard, err)
 		}
 		results[i].NowMs = now
@@ -55,45 +70,67 @@ func (inv *Inventory) Hold(ctx context.Context, shard int, epoch int64, items []
 
 // holdArgs writes ARGV of hold.lua.
 func holdArgs(reap int, items []allocator.HoldItem) []any {
-	var batch holdBatch
-	packed := make([]any, 0, 2*len(items))
+	batch := holdBatch{fast: true, till: math.MaxInt64}
+	shapeOf := make([]byte, 0, 2*len(items))
 	var b []byte
 	for i := range items {
 		item := &items[i]
+		batch.fast = batch.fast && len(item.Claims) == 1 && item.LengthMs == items[0].LengthMs && item.GraceMs == items[0].GraceMs
 		b = number(b[:0], batch.sites.add(string(item.Site)), 2)
 		for j := range item.Claims {
-			c := &item.Claims[j]
-			b = number(b, batch.slots.add(slotKey(c.Slot)), 2)
-			b = number(b, int64(c.Date), 3)
-			b = number(b, c.Revision, 6)
-			b = number(b, batch.bounds.add(string(packBounds(nil, &batch.codes, c.Bounds))), 2)
-			b = number(b, batch.codes.add(string(c.Service)), 2)
-			b = number(b, batch.windows.add(windowText(c.Window)), 2)
+			b = batch.claim(b, &item.Claims[j])
 		}
-		packed = append(packed, string(grantBody(item)), string(b))
+		body := grantBody(item)
+		shapeOf = number(shapeOf, batch.shapes.add(string(append(body, b...)), len(body)), 2)
 	}
-	h := number(nil, int64(reap), 4)
-	for _, n := range [...]int{len(batch.sites.texts), len(batch.slots.texts), len(items), len(batch.codes.texts),
-		len(batch.bounds.texts), len(batch.windows.texts)} {
-		h = number(h, int64(n), 2)
+	return batch.args(reap, items, shapeOf)
+}
+
+// claim appends a claim of a shape.
+func (h *holdBatch) claim(b []byte, c *allocator.HoldClaim) []byte {
+	var revision [9]byte
+	b = number(b, h.slots.add(slotKey(c.Slot)), 2)
+	b = number(b, h.revisions.add(string(number(number(revision[:0], int64(c.Date), 3), c.Revision, 6))), 2)
+	b = number(b, h.bounds.add(string(packBounds(nil, &h.codes, c.Bounds))), 2)
+	b = number(b, h.codes.add(string(c.Service)), 2)
+	start := c.Slot.Start.Millis()
+	h.from, h.till = max(h.from, c.Window.OpensMs), min(h.till, start-c.Window.MinLeadMs)
+	if c.Window.MaxLeadMs != 0 {
+		h.from = max(h.from, start-c.Window.MaxLeadMs)
 	}
-	args := make([]any, 0, 2+len(batch.sites.texts)+len(batch.slots.texts)+3*len(items)+len(batch.codes.texts)+8)
-	args = append(args, string(h))
-	add := func(texts []string) {
-		for _, t := range texts {
-			args = append(args, t)
+	return number(b, h.windows.add(windowText(c.Window)), 2)
+}
+
+// args puts ARGV together.
+func (h *holdBatch) args(reap int, items []allocator.HoldItem, shapeOf []byte) []any {
+	head := append(number(nil, int64(reap), 4), flag(h.fast))
+	for _, n := range [...]int{len(h.sites.texts), len(h.slots.texts), len(h.revisions.texts), len(items), len(h.codes.texts),
+		len(h.bounds.texts), len(h.windows.texts), len(h.shapes.texts)} {
+		head = number(head, int64(n), 2)
+	}
+	head = number(number(head, h.from, 6), h.till, 6)
+	head = number(number(head, items[0].LengthMs, 4), items[0].GraceMs, 4)
+	args := make([]any, 0, 16+3*len(items)+2*len(h.shapes.texts)+len(h.slots.texts)+len(h.windows.texts))
+	args = append(args, head)
+	add := func(t *table) {
+		for _, text := range t.texts {
+			args = append(args, text)
 		}
 	}
-	add(batch.sites.texts)
-	add(batch.slots.texts)
+	add(&h.sites)
+	add(&h.slots)
+	add(&h.revisions)
 	for i := range items {
-		args = append(args, string(items[i].Key[:]))
+		args = append(args, items[i].Key[:])
 	}
 	args = append(args, "micros")
-	add(batch.codes.texts)
-	add(batch.bounds.texts)
-	add(batch.windows.texts)
-	return append(args, packed...)
+	add(&h.codes)
+	add(&h.bounds)
+	add(&h.windows)
+	for i, text := range h.shapes.texts {
+		args = append(args, text[:h.shapes.cuts[i]], text[h.shapes.cuts[i]:])
+	}
+	return append(args, shapeOf)
 }
 
 // grantBody is the part of a grant's record that never changes.
@@ -140,15 +177,24 @@ func flag(b bool) byte {
 	return 0
 }
 
-// holdResult reads one item's reply of hold.lua.
-func holdResult(key allocator.RequestKey, text string) (res allocator.HoldResult, err error) {
+// grantedNow is how the fast path of hold.lua answers a new grant: all but the place is in the head of the reply.
+const grantedNow = 8
+
+// holdResult reads one item's reply of hold.lua. fresh is its grant where it was granted just now, places room for one.
+func holdResult(fresh *allocator.Grant, places []int32, text string) (res allocator.HoldResult, err error) {
 	r := reader{text: text}
-	res.Outcome = allocator.HoldOutcome(r.number(1))
+	outcome := r.number(1)
+	if outcome == grantedNow {
+		res.Grant = *fresh
+		res.Grant.Places = append(places, int32(r.number(3)))
+		return res, r.err()
+	}
+	res.Outcome = allocator.HoldOutcome(outcome)
 	switch res.Outcome {
 	case allocator.HoldGranted:
 		res.Repeated = r.number(1) == 1
 		state := allocator.GrantState(r.number(1))
-		res.Grant.ID = allocator.HoldID{Key: key, Stamp: r.stamp()}
+		res.Grant.ID = allocator.HoldID{Key: fresh.ID.Key, Stamp: r.stamp()}
 		readGrant(&r, &res.Grant, state)
 	case allocator.HoldFull, allocator.HoldOutside, allocator.HoldStale:
 		res.Claim = int(r.number(1))

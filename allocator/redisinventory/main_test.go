@@ -25,7 +25,7 @@ func openAt(tb testing.TB, s inventorysuite.Settings, cluster bool, addresses ..
 	prefix := fmt.Sprintf("test%d", prefixes.Add(1))
 	inv, err := redisinventory.New(redisinventory.Options{
 		Addresses: addresses, Cluster: cluster, Prefix: prefix, Shards: s.Shards, KeyLifetime: s.KeyLifetime, SetAside: s.SetAside,
-		ReapBatch: s.ReapBatch, Feed: s.Feed, Timeout: 20 * time.Second,
+		ReapBatch: s.ReapBatch, ReapAfter: -1, Feed: s.Feed, Timeout: 20 * time.Second,
 	})
 	if err != nil {
 		tb.Fatal(err)

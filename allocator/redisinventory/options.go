@@ -25,6 +25,7 @@ type Options struct {
 	KeyLifetime time.Duration // default as in allocator.Limits
 	SetAside    int           // default as in allocator.Limits
 	ReapBatch   int           // lapsed holds freed by each Hold call; default as in allocator.Limits
+	ReapAfter   time.Duration // a lapsed hold whose slot nobody asks for may stay for so long; default 250 ms, negative: no longer than to the next hold
 	Feed        int           // script calls remembered for Changes, about, per shard; default 8192
 	Scan        int           // slots in each piece of Usage, about; default 1000
 
@@ -43,6 +44,9 @@ func (o Options) WithDefaults() Options {
 		if *n == 0 {
 			*n = value
 		}
+	}
+	if o.ReapAfter == 0 {
+		o.ReapAfter = 250 * time.Millisecond
 	}
 	number(&o.Feed, 8192)
 	number(&o.Scan, 1000)

@@ -48,6 +48,9 @@ var scriptParts = [methods][]string{
 	methodChanges: {"changes"},
 }
 
+// fastParts are the files that come before all else in a method's script.
+var fastParts = map[method]string{methodHold: "holdfast", methodPin: "pinfast", methodSettle: "settlefast"}
+
 // script is a text and the name that EVALSHA calls it by.
 type script struct{ text, sha string }
 
@@ -69,7 +72,10 @@ func scriptSources() (sources [methods]string, err error) {
 		for _, name := range parts {
 			own += compact(read(name))
 		}
-		sources[m] = needed(common, own) + own
+		if name, ok := fastParts[method(m)]; ok {
+			sources[m] = compact(read(name))
+		}
+		sources[m] += needed(common, own) + own
 	}
 	return sources, err
 }
@@ -85,7 +91,8 @@ func head(k keys, epoch int64, identity string, o *Options) string {
 		fmt.Sprintf("local K_DAYS, K_USED, K_EXP, K_LATER, K_KEEP, K_STUCK, K_ASIDE, K_FEED = %s, %s, %s, %s, %s, %s, %s, %s\n",
 			luaString(k.days), luaString(k.used), luaString(k.expiry), luaString(k.later),
 			luaString(k.keep), luaString(k.stuck), luaString(k.aside), luaString(k.feed)) +
-		fmt.Sprintf("local KEEP_MS, SET_ASIDE, FEED = %d, %d, %d\n", o.KeyLifetime.Milliseconds(), o.SetAside, o.Feed)
+		fmt.Sprintf("local KEEP_MS, SET_ASIDE, FEED, REAP_AFTER_MS = %d, %d, %d, %d\n",
+			o.KeyLifetime.Milliseconds(), o.SetAside, o.Feed, max(0, o.ReapAfter.Milliseconds()))
 }
 
 // incarnationText is what a shard's epoch key holds.

@@ -485,18 +485,35 @@ local function warmPlaces(keys, rows)
   fill(K_SLOT, slots, S, decodeSlot)
 end
 
+-- living says of a grant that was read whether it is held or pinned, and whether it is the one with this id. Most are booked by
+-- the time they are asked about: those are not taken apart.
+local function living(id)
+  local g = G[sub(id, 1, 9)]
+  if not g then return false, false end
+  if type(g) == 'string' then return byte(g, 10) <= PINNED, sub(g, 1, 9) == sub(id, 10) end
+  return g.state <= PINNED, g.id == id
+end
+
 -- reap frees at most limit lapsed holds, lists lapsed pins as stuck, forgets at most limit keys; true: lapsed ones are left.
 local function reap(limit)
   local later = call('ZRANGEBYSCORE', K_LATER, '-inf', string.format('%.0f', now), 'LIMIT', 0, limit + 1)
   local lapsed, more = due(K_EXP, limit, later)
   local old = due(K_KEEP, limit)
   if #lapsed == 0 and #old == 0 then return more end
-  local keys = warmGrants(lapsed)
+  warmGrants(lapsed)
   warmGrants(old)
-  warmPlaces(keys, {})
+  local ids, keys = {}, {}
   for _, id in ipairs(lapsed) do
+    local is, same = living(id)
+    if is and same then
+      ids[#ids + 1] = id
+      keys[#keys + 1] = sub(id, 1, 9)
+    end
+  end
+  warmPlaces(keys, {})
+  for _, id in ipairs(ids) do
     local g = exact(id)
-    if g and g.deadline + g.grace <= now then
+    if g.deadline + g.grace <= now then
       if g.state == HELD then
         giveAll(g, false)
         setState(g, EXPIRED)
@@ -507,11 +524,12 @@ local function reap(limit)
     end
   end
   for _, id in ipairs(old) do
-    local g = exact(id)
-    if alive(g) then
+    local is, same = living(id)
+    if is and same then
       keep(id)
-    elseif g then
-      forget(g)
+    elseif same then
+      G[sub(id, 1, 9)] = false
+      Gdirty[sub(id, 1, 9)] = true
     end
   end
   return more

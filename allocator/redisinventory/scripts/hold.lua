@@ -1,12 +1,16 @@
 -- Hold: grants places to as many holds as wait for the shard.
 --
 -- KEYS[1]  the shard's epoch key (the head names the others)
--- ARGV[1]  reap4 sites2 slots2 items2 codes2 bounds2 windows2: how many lapsed holds to free, and how many follow of each
--- ARGV[2…] site ids; slot keys; request keys and the word "micros"; service codes; sets of bounds (see decodeBounds);
---          windows "opens minLead maxLead"; then two for each item:
+-- ARGV[1]  reap4 fast1 sites2 slots2 revisions2 items2 codes2 bounds2 windows2 shapes2 from6 till6 length4 grace4: how many
+--          lapsed holds to free; how many follow of each; where fast is 1, each item wants one place, all for this length and
+--          grace, and all windows are open between these instants, both included
+-- ARGV[2…] site ids; slot keys; date3 revision6; request keys and the word "micros"; service codes; sets of bounds (see
+--          decodeBounds); windows "opens minLead maxLead"; then two for each shape of an item:
 --            length4 grace4 print8 #site1 site n1 {start4 len2 #service1 service}n
---            site2 {slot2 date3 revision6 bounds2 code2 window2}n, indexes from 1
--- Returns  now6 packed, then for each item: outcome1 and
+--            site2 {slot2 revision2 bounds2 code2 window2}n, indexes from 1
+--          and last, shape2 of each item
+-- Returns  now6, where fast is 1 perhaps with stamp9 deadline6, then for each item: outcome1 and
+--            8: place3; granted just now, with that stamp and deadline
 --            granted: repeated1 state1 stamp9 epoch4 deadline6 n1 place3 × n
 --            full, outside, stale: claim1 revision6 more1
 -- Promises items are decided in order, each on what the earlier ones left; all claims of an item or none; the lowest free
@@ -17,9 +21,10 @@ if bad then return bad end
 local head = ARGV[1]
 local at = 2
 local function section(n) local first = at at = at + n return first end
-local nSites, nSlots, nItems = u2(head, 5), u2(head, 7), u2(head, 9)
-local sitesAt, slotsAt, keysAt = section(nSites), section(nSlots), section(nItems + 1)
-local codesAt, boundsAt, windowsAt = section(u2(head, 11)), section(u2(head, 13)), section(u2(head, 15))
+local nSites, nSlots, nItems = u2(head, 6), u2(head, 8), u2(head, 12)
+local sitesAt, slotsAt, revisionsAt, keysAt = section(nSites), section(nSlots), section(u2(head, 10)), section(nItems + 1)
+local codesAt, boundsAt, windowsAt = section(u2(head, 14)), section(u2(head, 16)), section(u2(head, 18))
+local shapesAt = section(2 * u2(head, 20))
 
 local more = reap(u4(head, 1))
 
@@ -85,11 +90,11 @@ local function hold(key, body, packed, raw)
   if byte(record, 5) ~= 0 then return '\6' end
   if sub(record, 1, 5) ~= ready5 then return '\5' end
   local claims, n = {}, 0
-  for p = 3, #packed, 17 do
+  for p = 3, #packed, 10 do
     n = n + 1
     claims[n] = {
-      ARGV[slotsAt + u2(packed, p) - 1], sub(packed, p + 2, p + 10), boundsOf(u2(packed, p + 11)),
-      codes[u2(packed, p + 13)], windowOf(u2(packed, p + 15)),
+      ARGV[slotsAt + u2(packed, p) - 1], ARGV[revisionsAt + u2(packed, p + 2) - 1], boundsOf(u2(packed, p + 4)),
+      codes[u2(packed, p + 6)], windowOf(u2(packed, p + 8)),
     }
   end
   local places, outcome, claim, revision = choose(record, 24 + byte(record, 23), claims)
@@ -108,8 +113,8 @@ end
 
 local replies = { p6(now) }
 for i = 1, nItems do
-  local itemAt = windowsAt + u2(head, 15) + 2 * i - 2
-  replies[i + 1] = hold(ARGV[keysAt + i - 1], ARGV[itemAt], ARGV[itemAt + 1], known[i])
+  local shapeAt = shapesAt + 2 * u2(ARGV[at], 2 * i - 1) - 2
+  replies[i + 1] = hold(ARGV[keysAt + i - 1], ARGV[shapeAt], ARGV[shapeAt + 1], known[i])
 end
 flush()
 return replies

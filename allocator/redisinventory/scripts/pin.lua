@@ -1,25 +1,26 @@
 -- Pin: stops holds from expiring.
 --
 -- KEYS[1]  the shard's epoch key
--- ARGV     three for each item: site; hold id; the token's deadline6 grace4
+-- ARGV[1]  sites2 items2
+-- ARGV[2…] the sites; the items' request keys; and for each item: stamp9, the token's deadline6 grace4, site2
 -- Returns  for each item: '\1' site not built, '\2' site being rebuilt, or
 --          '\0' epoch4 generation7 id18 state1 n1 {place3 revision4}n #site1 site #claims2 claims reason; inTime1 in front of
---          each. Site and claims (as claimsOf writes them) are those of another grant of the request, else empty
+--          each. Site and claims (as claimsOf writes them) are those of another grant of the request, else empty.
+--          Or, by the fast path: '\3' state1 n1 {place3 revision4}n, inTime1 in front; and for each site generation7 built9:
+--          the caller makes unproven revisions 0
 -- Promises a held grant in time becomes pinned; nothing else changes.
 local bad = gate()
 if bad then return bad end
-local sites, ids = {}, {}
-for i = 1, #ARGV, 3 do
-  sites[#sites + 1] = ARGV[i]
-  ids[#ids + 1] = ARGV[i + 1]
-end
+local sites, ids, nSites, nItems = {}, {}, u2(ARGV[1], 1), u2(ARGV[1], 3)
+for i = 1, nSites do sites[i] = ARGV[1 + i] end
+for i = 1, nItems do ids[i] = ARGV[1 + nSites + i] .. sub(ARGV[1 + nSites + nItems + i], 1, 9) end
 fill(K_SITE, sites, T, decodeSite)
 warmGrants(ids)
 local replies = {}
-for i = 1, #ARGV, 3 do
-  local id, token = ARGV[i + 1], ARGV[i + 2]
-  local inTime = now < u6(token, 1) + u4(token, 7) and '\1' or '\0'
-  local t, building = ready(ARGV[i])
+for i = 1, nItems do
+  local id, token = ids[i], ARGV[1 + nSites + nItems + i]
+  local inTime = now < u6(token, 10) + u4(token, 16) and '\1' or '\0'
+  local t, building = ready(sites[u2(token, 20)])
   if not t then
     replies[#replies + 1] = inTime .. (building and '\2' or '\1')
   else
