@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 )
@@ -26,12 +27,46 @@ func (a Admission) gates() map[class]Gate {
 
 // gate lets a bounded number of requests in, and a bounded number wait a bounded time.
 type gate struct {
-	bounds  Gate
-	slots   chan struct{}
-	waiting atomic.Int64
+	bounds   Gate
+	slots    chan struct{}
+	waiting  atomic.Int64
+	deadline deadline
 }
 
-func newGate(g Gate) *gate { return &gate{bounds: g, slots: make(chan struct{}, g.Concurrency)} }
+func newGate(g Gate) *gate {
+	return &gate{bounds: g, slots: make(chan struct{}, g.Concurrency), deadline: deadline{after: g.Deadline}}
+}
+
+// deadline gives requests their time. A timer and a channel for each would cost more than many a request: those that
+// begin close together, within a 64th of their time, share a context, and the later ones have that much less.
+//
+// So the context is not cancelled when a request is done. What a handler leaves running keeps it until its time is over,
+// and a handler that wants its own parts to stop earlier derives a context for them.
+type deadline struct {
+	after   time.Duration
+	present atomic.Pointer[shared]
+}
+
+type shared struct {
+	until time.Time // for whoever begins before
+	ctx   context.Context
+}
+
+// from is the context of a request that begins now.
+func (d *deadline) from(now time.Time) context.Context {
+	s := d.present.Load()
+	if s != nil && now.Before(s.until) {
+		return s.ctx
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), now.Add(d.after))
+	context.AfterFunc(ctx, cancel)
+	next := &shared{now.Add(d.after / 64), ctx}
+	if !d.present.CompareAndSwap(s, next) { // somebody else began one at the same time
+		cancel()
+		return d.present.Load().ctx
+	}
+	return ctx
+}
 
 // enter says whether the caller is in; whoever is in must leave. It blocks for at most the gate's wait.
 func (g *gate) enter() bool {

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -57,8 +58,7 @@ func (s *Server) batchHolds(_ context.Context, x *exchange) (reply, error) {
 			if err != nil {
 				return itemView{}, err
 			}
-			view := s.viewHold(h, "")
-			return itemView{Hold: &view}, nil
+			return itemView{Hold: s.viewHold(&h, "")}, nil
 		}
 		return o.d.fail()
 	})
@@ -105,7 +105,7 @@ func (x *exchange) batch(name string, decode func(object, *batchItem) error) (re
 	for i := range items {
 		views[i] = x.itemResult(&items[i])
 	}
-	return reply{body: map[string]any{"results": views}}, nil
+	return reply{body: &resultsView{views}}, nil
 }
 
 // batchObjects reads the list, each item with a decoder of its own. Duplicate names within an item, which the parser finds
@@ -176,8 +176,7 @@ func (x *exchange) runStrand(strand []*batchItem) {
 		return
 	}
 	defer g.leave()
-	ctx, cancel := context.WithTimeout(context.Background(), g.bounds.Deadline)
-	defer cancel()
+	ctx := g.deadline.from(time.Now())
 	for _, item := range strand {
 		if ctx.Err() != nil {
 			item.err = allocator.Refuse(allocator.CodeOverloaded, "no time was left after the earlier items of the same key; nothing was done")

@@ -114,12 +114,12 @@ func TestBatchPanic(t *testing.T) {
 func direct(s *Server, body string) ([]itemView, error) {
 	rows := routes()
 	row := rows[slices.IndexFunc(rows, func(r route) bool { return r.operation == "batchHolds" })]
-	x := &exchange{server: s, http: &fasthttp.RequestCtx{}, route: &row, id: "direct", started: time.Now(), body: []byte(body)}
+	x := &exchange{server: s, http: &fasthttp.RequestCtx{}, route: &row, id: "direct", started: time.Now(), body: body}
 	r, err := row.handle(s, context.Background(), x)
 	if err != nil {
 		return nil, err
 	}
-	return r.body.(map[string]any)["results"].([]itemView), nil
+	return r.body.(*resultsView).Results, nil
 }
 
 func statuses(items []itemView) string {

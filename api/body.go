@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,10 +39,11 @@ func (x *exchange) readBody() error {
 	}
 	stream := x.http.RequestBodyStream()
 	if stream == nil {
-		x.body = append([]byte(nil), x.http.Request.Body()...)
+		x.body, x.bodyRead = string(x.http.Request.Body()), true
 		return nil
 	}
-	body, err := io.ReadAll(io.LimitReader(stream, int64(limit)+1))
+	body, err := readAll(x.scratch().body[:0], stream, limit+1)
+	x.scratch().body = body
 	if len(body) > limit {
 		return x.tooLarge(limit)
 	}
@@ -53,8 +55,25 @@ func (x *exchange) readBody() error {
 		}
 		return allocator.Refuse(allocator.CodeInvalid, "the body broke off")
 	}
-	x.body = body
+	x.body, x.bodyRead = string(body), true
 	return nil
+}
+
+// readAll appends what a stream has to b, up to so many bytes.
+func readAll(b []byte, stream io.Reader, most int) ([]byte, error) {
+	for {
+		if len(b) == cap(b) {
+			b = slices.Grow(b, max(512, len(b)))
+		}
+		n, err := stream.Read(b[len(b):min(cap(b), most)])
+		b = b[:len(b)+n]
+		switch {
+		case errors.Is(err, io.EOF) || err == nil && len(b) == most:
+			return b, nil
+		case err != nil:
+			return b, err
+		}
+	}
 }
 
 // announcedTooLarge marks, within a request, that headReceived has cut its body off. A client that sends it itself is
@@ -98,7 +117,7 @@ const (
 // linger sends the reply of a request whose body was not read at once, and only then reads what the client is still
 // sending, for a bounded while. fasthttp would close the connection over a large unread body.
 func (x *exchange) linger(refused bool) {
-	unread := refused && x.body == nil && x.http.RequestBodyStream() != nil &&
+	unread := refused && !x.bodyRead && x.http.RequestBodyStream() != nil &&
 		(x.http.Response.ConnectionClose() || x.http.Request.Header.ContentLength() > smallBody)
 	if !x.cutOff && !unread {
 		return
@@ -108,13 +127,13 @@ func (x *exchange) linger(refused bool) {
 	default:
 		return
 	}
-	res := fasthttp.AcquireResponse()
+	lingering, res := x.server.lingering, fasthttp.AcquireResponse()
 	x.http.Response.CopyTo(res)
 	res.SetConnectionClose()
 	res.SkipBody = x.http.IsHead()
 	x.http.HijackSetNoResponse(true)
 	x.http.Hijack(func(c net.Conn) {
-		defer func() { <-x.server.lingering }()
+		defer func() { <-lingering }()
 		defer fasthttp.ReleaseResponse(res)
 		w := bufio.NewWriter(c)
 		if c.SetDeadline(time.Now().Add(lingerTimeout)) != nil || res.Write(w) != nil || w.Flush() != nil {
@@ -131,15 +150,15 @@ func (x *exchange) tooLarge(limit int) error {
 
 // checkType refuses bodies that call themselves something else than the route reads. No type at all is fine.
 func (x *exchange) checkType() error {
-	want := []string{"application/json"}
+	want := documentTypes
 	if x.route.body == streamBody {
-		want = []string{"application/x-ndjson", "application/ndjson", "application/jsonl"}
+		want = lineTypes
 	}
 	if coding, once := x.header("Content-Encoding"); !once || coding != "" && !strings.EqualFold(coding, "identity") {
 		return refuseWith(fasthttp.StatusUnsupportedMediaType, "compressed bodies are not read here")
 	}
 	header, once := x.header("Content-Type")
-	if header == "" && once {
+	if once && (header == "" || header == want[0]) {
 		return nil
 	}
 	kind, params, err := mime.ParseMediaType(header)
@@ -150,13 +169,18 @@ func (x *exchange) checkType() error {
 	return nil
 }
 
+var (
+	documentTypes = []string{"application/json"}
+	lineTypes     = []string{"application/x-ndjson", "application/ndjson", "application/jsonl"}
+)
+
 // document decodes the body into its object. A body that may be left out reads as an empty object.
 func (x *exchange) document(need bool) (*decoder, object) {
 	if len(x.body) == 0 && !need {
 		return x.input(), object{d: x.input(), value: &value{kind: kindObject}}
 	}
-	d, o := decodeBody(x.body)
-	d.faults = append(d.faults, x.input().faults...)
-	x.decoder = d
+	d, before := x.input(), x.input().faults
+	o := d.parse(&x.scratch().parser, x.body)
+	d.faults = append(d.faults, before...)
 	return d, o
 }

@@ -235,5 +235,5 @@ func (s *Server) listDayBookings(ctx context.Context, x *exchange) (reply, error
 	for i := range bookings {
 		views[i] = s.viewBooking(&bookings[i], seesPerson)
 	}
-	return reply{body: map[string]any{"bookings": views}}, nil
+	return reply{body: &bookingsView{views}}, nil
 }

@@ -1,9 +1,7 @@
 package api
 
 import (
-	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,16 +13,26 @@ import (
 
 // decoder reads typed fields out of a parsed document and gathers what is wrong with them. After the last field has been
 // read, fail tells it all at once; until then, whatever was wrong reads as its zero value.
-type decoder struct{ faults []allocator.Fault }
+type decoder struct {
+	faults []allocator.Fault
+	small  bool // the document may live as long as any of its fields
+}
 
 // decodeBody parses a JSON body into its one object.
 func decodeBody(body []byte) (*decoder, object) {
-	v, faults, whole := parseJSON(body)
-	d := &decoder{faults: faults}
+	d := &decoder{}
+	return d, d.parse(new(parser), string(body))
+}
+
+// parse reads the one object of a document, as long as the parser is not used again.
+func (d *decoder) parse(p *parser, text string) object {
+	const small = 1 << 10
+	v, faults, whole := p.parse(text)
+	d.faults, d.small = faults, len(text) <= small
 	if !whole {
-		return d, object{d: d}
+		return object{d: d}
 	}
-	return d, d.object(&v, "")
+	return d.object(&v, "")
 }
 
 func (d *decoder) fault(at, format string, args ...any) {
@@ -69,13 +77,16 @@ const (
 )
 
 // only reports fields other than the named ones.
-func (o object) only(names ...string) {
+func (o object) only(names ...string) { o.onlyBesides(nil, names...) }
+
+// onlyBesides reports fields other than the named ones and others.
+func (o object) onlyBesides(others []string, names ...string) {
 	if o.value == nil {
 		return
 	}
 	for _, name := range o.value.names {
-		if !slices.Contains(names, name) {
-			o.d.fault(o.at+escapePointer(name), "is not a known field")
+		if !slices.Contains(names, name) && !slices.Contains(others, name) {
+			o.d.fault(o.pointer(name), "is not a known field")
 		}
 	}
 }
@@ -96,6 +107,7 @@ func (o object) field(name string, need bool) *value {
 
 func (o object) has(name string) bool { return o.field(name, optional) != nil }
 
+// pointer is where a field is. It costs memory: ask for it only where there is a fault to report.
 func (o object) pointer(name string) string { return o.at + escapePointer(name) }
 
 // typed finds a field of a kind.
@@ -114,6 +126,9 @@ func (o object) raw(name string, need bool) (string, bool) {
 	if v == nil {
 		return "", false
 	}
+	if o.d.small {
+		return v.text, true
+	}
 	return strings.Clone(v.text), true // or the whole body would live as long as its shortest field
 }
 
@@ -123,22 +138,33 @@ func (o object) text(name string, need bool, maxBytes int) string {
 	if !ok {
 		return ""
 	}
-	return o.d.line(o.pointer(name), s, need, maxBytes)
+	s, fault := trimmed(s, need, maxBytes)
+	if fault != "" {
+		o.d.fault(o.pointer(name), "%s", fault)
+	}
+	return s
 }
 
 func (d *decoder) line(at, s string, need bool, maxBytes int) string {
+	s, fault := trimmed(s, need, maxBytes)
+	if fault != "" {
+		d.fault(at, "%s", fault)
+	}
+	return s
+}
+
+// trimmed trims a line of text, or says what is wrong with it.
+func trimmed(s string, need bool, maxBytes int) (line, fault string) {
 	s = strings.TrimSpace(s)
 	switch {
 	case need && s == "":
-		d.fault(at, "must not be empty")
+		return "", "must not be empty"
 	case len(s) > maxBytes:
-		d.fault(at, "is longer than %d bytes", maxBytes)
+		return "", fmt.Sprintf("is longer than %d bytes", maxBytes)
 	case strings.ContainsFunc(s, unicode.IsControl):
-		d.fault(at, "must not contain control characters")
-	default:
-		return s
+		return "", "must not contain control characters"
 	}
-	return ""
+	return s, ""
 }
 
 // same takes a field of a document as GET shows it, which must say what the path says.
@@ -154,12 +180,17 @@ func (o object) paragraphs(name string, maxBytes int) string {
 	if !ok {
 		return ""
 	}
-	plain := strings.NewReplacer("\n", " ", "\r", " ", "\t", " ").Replace(s)
-	if o.d.line(o.pointer(name), plain, optional, maxBytes) == "" {
+	line, fault := trimmed(lineBreaks.Replace(s), optional, maxBytes)
+	if fault != "" {
+		o.d.fault(o.pointer(name), "%s", fault)
+	}
+	if line == "" {
 		return ""
 	}
 	return strings.TrimSpace(s)
 }
+
+var lineBreaks = strings.NewReplacer("\n", " ", "\r", " ", "\t", " ")
 
 // integer reads a whole number within bounds; absent where the field is missing.
 func (o object) integer(name string, need bool, low, high, absent int) int {
@@ -236,9 +267,12 @@ func (o object) list(name string, need bool, most int) []value {
 // objects reads an array of objects.
 func (o object) objects(name string, need bool, most int) []object {
 	items := o.list(name, need, most)
-	out := make([]object, len(items))
+	if len(items) == 0 {
+		return nil
+	}
+	out, at := make([]object, len(items)), o.pointer(name)+"/"
 	for i := range items {
-		out[i] = o.d.object(&items[i], fmt.Sprintf("%s/%d", o.pointer(name), i))
+		out[i] = o.d.object(&items[i], at+strconv.Itoa(i))
 	}
 	return out
 }
@@ -263,13 +297,19 @@ func (o object) date(name string, need bool) (allocator.Date, bool) {
 	if !ok {
 		return 0, false
 	}
-	return o.d.date(o.pointer(name), s)
+	date, err := allocator.ParseDate(s)
+	if err != nil {
+		o.d.fault(o.pointer(name), notADate)
+	}
+	return date, err == nil
 }
+
+const notADate = "must be a date of the form YYYY-MM-DD"
 
 func (d *decoder) date(at, text string) (allocator.Date, bool) {
 	date, err := allocator.ParseDate(text)
 	if err != nil {
-		d.fault(at, "must be a date of the form YYYY-MM-DD")
+		d.fault(at, notADate)
 		return 0, false
 	}
 	return date, true
@@ -278,19 +318,30 @@ func (d *decoder) date(at, text string) (allocator.Date, bool) {
 // born reads a date of birth of somebody who may be alive.
 func (o object) born(name string, need bool, today allocator.Date) (allocator.Date, bool) {
 	date, ok := o.date(name, need)
-	if ok {
-		o.d.alive(o.pointer(name), date, today)
+	if !ok {
+		return 0, false
 	}
-	return date, ok
+	if fault := alive(date, today); fault != "" {
+		o.d.fault(o.pointer(name), "%s", fault)
+	}
+	return date, true
 }
 
 func (d *decoder) alive(at string, born, today allocator.Date) {
+	if fault := alive(born, today); fault != "" {
+		d.fault(at, "%s", fault)
+	}
+}
+
+// alive says what is wrong with a date of birth of somebody who may be alive.
+func alive(born, today allocator.Date) (fault string) {
 	switch {
 	case born < firstBirth:
-		d.fault(at, "lies before %s", firstBirth)
+		return fmt.Sprintf("lies before %s", firstBirth)
 	case born > today:
-		d.fault(at, "lies in the future")
+		return "lies in the future"
 	}
+	return ""
 }
 
 var firstBirth, _ = allocator.ParseDate("1880-01-01")
@@ -320,16 +371,6 @@ func (o object) instant(name string, need bool, unit time.Duration) (time.Time, 
 		return time.Time{}, false
 	}
 	return t, true
-}
-
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
-
-// parseInstant is RFC 3339 without what time.Parse forgives.
-func parseInstant(text string) (time.Time, error) {
-	if !rfc3339.MatchString(text) {
-		return time.Time{}, errors.New("not an RFC 3339 instant")
-	}
-	return time.Parse(time.RFC3339, text)
 }
 
 func (o object) service(name string) allocator.ServiceCode {

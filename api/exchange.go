@@ -1,12 +1,13 @@
 package api
 
 import (
-	"crypto/rand"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -23,12 +24,44 @@ type exchange struct {
 	id      string // request id
 	started time.Time
 	grant   grant
-	body    []byte
-	cutOff  bool     // the announced body is too large and was not waited for
-	decoder *decoder // of path, query and headers
+	body    string
+	decoder decoder // of path, query, headers and body
 	code    allocator.Code
-	leave   func() // gives the gate's place back
-	unlook  func() // gives a look-up by date of birth back; nil where there was none
+	gate    *gate    // whose place the exchange has; nil: none
+	unlook  func()   // gives a look-up by date of birth back; nil where there was none
+	memory  *scratch // see scratch; nil: none yet
+
+	bodyRead bool
+	cutOff   bool // the announced body is too large and was not waited for
+}
+
+// scratch is memory that exchanges use one after the other.
+type scratch struct {
+	body   []byte // as it is read
+	reply  []byte // as it is written
+	parser parser
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// scratch is the exchange's own until it is finished. Nothing that outlives the exchange may lie in it.
+func (x *exchange) scratch() *scratch {
+	if x.memory == nil {
+		x.memory = scratches.Get().(*scratch)
+	}
+	return x.memory
+}
+
+// giveBack lets the next exchange use this one's memory, emptied of what people sent, unless it grew large.
+func (x *exchange) giveBack() {
+	const most = 16 << 10
+	m := x.memory
+	if x.memory = nil; m == nil || cap(m.body) > most || cap(m.reply) > most || !m.parser.reset() {
+		return
+	}
+	clear(m.body)
+	clear(m.reply)
+	scratches.Put(m)
 }
 
 // param is a path parameter, percent-decoded. What does not decode is as good as unknown: "".
@@ -92,16 +125,14 @@ func (x *exchange) siteDate() (allocator.SiteID, allocator.Date, error) {
 }
 
 // input gathers faults of path, query and headers; their pointers start with /path, /query and /header.
-func (x *exchange) input() *decoder {
-	if x.decoder == nil {
-		x.decoder = &decoder{}
-	}
-	return x.decoder
-}
+func (x *exchange) input() *decoder { return &x.decoder }
 
 // query reads the query string once, and reports parameters that are not known, given twice or not decodable.
 func (x *exchange) query(known ...string) params {
 	d := x.input()
+	if len(x.http.URI().QueryString()) == 0 {
+		return params{d: d}
+	}
 	values, err := url.ParseQuery(string(x.http.URI().QueryString()))
 	if err != nil {
 		d.fault("/query", "is not a well-formed query string")
@@ -153,8 +184,20 @@ func (x *exchange) address() netip.Prefix {
 	return prefix
 }
 
-// newRequestID makes an id that nobody else makes.
-func newRequestID() string { return rand.Text() }
+// newRequestID makes an id that nobody else makes. It need not be hard to guess.
+func newRequestID() string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+	var id [26]byte
+	high, low := rand.Uint64(), rand.Uint64()
+	for i := range id {
+		if i == len(id)/2 {
+			high = low
+		}
+		id[i] = alphabet[high&31]
+		high >>= 5
+	}
+	return string(id[:])
+}
 
 // requestID takes the client's own id where it is short and plain. What could be an NHS number, ten digits however they
 // are separated, is not taken: it must not reach the logs this way.

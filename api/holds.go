@@ -25,8 +25,8 @@ type claimView struct {
 	Length  int16                 `json:"length"`
 }
 
-func (s *Server) viewHold(h allocator.Hold, state string) holdView {
-	v := holdView{
+func (s *Server) viewHold(h *allocator.Hold, state string) *holdView {
+	v := &holdView{
 		HoldID: h.Token, State: state, ExpiresAt: moment(h.ExpiresAt), ServerTime: moment(h.Server), Claims: make([]claimView, len(h.Claims)),
 	}
 	for i, c := range h.Claims {
@@ -63,7 +63,7 @@ func (s *Server) createHold(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: fasthttp.StatusCreated, body: s.viewHold(h, "")}, nil
+	return reply{status: fasthttp.StatusCreated, body: s.viewHold(&h, "")}, nil
 }
 
 // decodeHold reads one claim, or a list of claims.
@@ -80,7 +80,7 @@ func decodeClaims(o object, besides ...string) (claims []allocator.ClaimRequest)
 	if !o.has("claims") {
 		return []allocator.ClaimRequest{decodeClaim(o, besides...)}
 	}
-	o.only(append(besides, "claims")...)
+	o.onlyBesides(besides, "claims")
 	for _, c := range o.objects("claims", required, allocator.MaxClaimsPerHold) {
 		claims = append(claims, decodeClaim(c))
 	}
@@ -91,7 +91,7 @@ func decodeClaims(o object, besides ...string) (claims []allocator.ClaimRequest)
 }
 
 func decodeClaim(o object, besides ...string) allocator.ClaimRequest {
-	o.only(append(besides, "siteId", "service", "start", "length")...)
+	o.onlyBesides(besides, "siteId", "service", "start", "length")
 	c := allocator.ClaimRequest{
 		Site: o.site("siteId"), Service: o.service("service"),
 		Length: o.integer("length", optional, allocator.MinSlotMinutes, allocator.MaxSlotMinutes, 0),
@@ -109,7 +109,7 @@ func (s *Server) getHold(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: s.viewHold(h.Hold, h.State)}, nil
+	return reply{body: s.viewHold(&h.Hold, h.State)}, nil
 }
 
 func (s *Server) releaseHold(ctx context.Context, x *exchange) (reply, error) {
@@ -129,7 +129,7 @@ func (s *Server) extendHold(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: s.viewHold(h, "")}, nil
+	return reply{body: s.viewHold(&h, "")}, nil
 }
 
 func (s *Server) confirmHold(ctx context.Context, x *exchange) (reply, error) {
@@ -145,7 +145,7 @@ func (s *Server) confirmHold(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: fasthttp.StatusCreated, body: map[string]any{"bookings": views}}, nil
+	return reply{status: fasthttp.StatusCreated, body: &bookingsView{views}}, nil
 }
 
 func (s *Server) confirm(ctx context.Context, req allocator.ConfirmRequest) ([]bookingView, error) {

@@ -2,6 +2,8 @@ package api
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -41,10 +43,15 @@ type value struct {
 // parseJSON reads exactly one JSON document, by RFC 8259 without any leniency. It finds all duplicate names, or the first
 // break of the syntax; whole is false where the text breaks off there.
 func parseJSON(body []byte) (v value, faults []allocator.Fault, whole bool) {
-	if !utf8.Valid(body) {
+	return new(parser).parse(string(body))
+}
+
+// parse is parseJSON. What it returns is good until the parser is used again.
+func (p *parser) parse(text string) (v value, faults []allocator.Fault, whole bool) {
+	if !utf8.ValidString(text) {
 		return value{}, []allocator.Fault{{Pointer: "", Detail: "the body is not valid UTF-8"}}, false
 	}
-	p := &parser{text: string(body)}
+	p.text = text
 	p.space()
 	v = p.value(1)
 	p.space()
@@ -57,13 +64,41 @@ func parseJSON(body []byte) (v value, faults []allocator.Fault, whole bool) {
 	return v, p.faults, p.broken == ""
 }
 
+// parser keeps the memory of one document for the next: see reset.
 type parser struct {
 	text   string
 	at     int
-	path   []string
+	path   []step
 	values int
 	broken string // the first break of the syntax: parsing ends there
 	faults []allocator.Fault
+
+	open      []value // members of the arrays and objects that have not ended yet, the outer ones first
+	openNames []string
+	ended     []value // members of those that have
+	endNames  []string
+}
+
+// step is one step of a pointer: an object's name or, where there is none, an array's index.
+type step struct {
+	name  string
+	index int // -1: name
+}
+
+// reset makes the parser forget a document, so that it can read another. It says whether that is worth it: one that a
+// large document has grown is better left to the garbage collector.
+func (p *parser) reset() bool {
+	const most = 256
+	if cap(p.ended) > most || cap(p.open) > most {
+		return false
+	}
+	clear(p.open[:cap(p.open)])
+	clear(p.openNames[:cap(p.openNames)])
+	clear(p.ended)
+	clear(p.endNames)
+	clear(p.path[:cap(p.path)])
+	*p = parser{path: p.path[:0], open: p.open[:0], openNames: p.openNames[:0], ended: p.ended[:0], endNames: p.endNames[:0]}
+	return true
 }
 
 func (p *parser) fail(format string, args ...any) {
@@ -74,8 +109,12 @@ func (p *parser) fail(format string, args ...any) {
 
 func (p *parser) pointer() string {
 	var b strings.Builder
-	for _, name := range p.path {
-		b.WriteString(escapePointer(name))
+	for _, s := range p.path {
+		if s.index >= 0 {
+			b.WriteString("/" + strconv.Itoa(s.index))
+		} else {
+			b.WriteString(escapePointer(s.name))
+		}
 	}
 	return b.String()
 }
@@ -85,8 +124,13 @@ func escapePointer(name string) string {
 	if len(name) > 64 {
 		name = strings.ToValidUTF8(name[:64], "") + "…"
 	}
-	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	if strings.ContainsAny(name, "~/") {
+		name = pointerEscapes.Replace(name)
+	}
+	return "/" + name
 }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
 func (p *parser) space() {
 	for p.at < len(p.text) {
@@ -135,106 +179,143 @@ func (p *parser) known(depth int) value {
 	case c == '-' || c >= '0' && c <= '9':
 		return value{kind: kindNumber, text: p.number()}
 	}
-	for literal, k := range map[string]kind{"true": kindBool, "false": kindBool, "null": kindNull} {
-		if strings.HasPrefix(p.text[p.at:], literal) {
-			p.at += len(literal)
-			return value{kind: k, text: literal}
+	for _, l := range literals {
+		if strings.HasPrefix(p.text[p.at:], l.text) {
+			p.at += len(l.text)
+			return l
 		}
 	}
 	p.fail("no value starts like this")
 	return value{}
 }
 
+var literals = [...]value{{kind: kindBool, text: "true"}, {kind: kindBool, text: "false"}, {kind: kindNull, text: "null"}}
+
 func (p *parser) array(depth int) value {
-	v := value{kind: kindArray}
 	p.at++
 	p.space()
 	if p.take(']') {
-		return v
+		return value{kind: kindArray}
 	}
+	from := len(p.open)
 	for p.broken == "" {
-		p.path = append(p.path, fmt.Sprint(len(v.items)))
+		p.path = append(p.path, step{index: len(p.open) - from})
 		p.space()
-		v.items = append(v.items, p.value(depth+1))
+		p.open = append(p.open, p.value(depth+1))
 		if p.broken != "" {
-			return v
+			break
 		}
 		p.path = p.path[:len(p.path)-1]
 		p.space()
 		if p.take(']') {
-			return v
+			return value{kind: kindArray, items: p.end(from)}
 		}
 		if !p.take(',') {
 			p.fail("a comma or ] is due")
 		}
 	}
-	return v
+	return value{kind: kindArray}
+}
+
+// end gives the members of an array or object that has ended a place of their own.
+func (p *parser) end(from int) []value { return move(&p.open, &p.ended, from) }
+
+// move moves what lies beyond from out of a stack into memory that stays where it is.
+func move[T any](stack, to *[]T, from int) []T {
+	n := len(*stack) - from
+	if cap(*to)-len(*to) < n {
+		*to = make([]T, 0, max(16, n, 2*cap(*to))) // what was moved before stays in the old one
+	}
+	start := len(*to)
+	*to = append(*to, (*stack)[from:]...)
+	*stack = (*stack)[:from]
+	return (*to)[start:len(*to):len(*to)]
 }
 
 func (p *parser) object(depth int) value {
-	v := value{kind: kindObject}
-	seen := map[string]bool{}
 	p.at++
 	p.space()
 	if p.take('}') {
-		return v
+		return value{kind: kindObject}
 	}
+	from, fromName := len(p.open), len(p.openNames)
+	var known names
 	for p.broken == "" {
 		p.space()
 		if p.at == len(p.text) || p.text[p.at] != '"' {
 			p.fail("a field name is due")
-			return v
+			break
 		}
 		name := p.string()
-		p.path = append(p.path, name)
-		if seen[name] && len(p.faults) < maxFaults {
+		p.path = append(p.path, step{name, -1})
+		if known.seen(p.openNames[fromName:], name) && len(p.faults) < maxFaults {
 			p.faults = append(p.faults, allocator.Fault{Pointer: p.pointer(), Detail: "is given twice"})
 		}
-		seen[name] = true
 		p.space()
 		if p.broken == "" && !p.take(':') {
 			p.fail("a colon is due")
 		}
 		p.space()
-		v.names, v.items = append(v.names, name), append(v.items, p.value(depth+1))
+		p.openNames = append(p.openNames, name)
+		p.open = append(p.open, p.value(depth+1))
 		if p.broken != "" {
-			return v
+			break
 		}
 		p.path = p.path[:len(p.path)-1]
 		p.space()
 		if p.take('}') {
-			return v
+			return value{kind: kindObject, names: move(&p.openNames, &p.endNames, fromName), items: p.end(from)}
 		}
 		if !p.take(',') {
 			p.fail("a comma or } is due")
 		}
 	}
-	return v
+	return value{kind: kindObject}
+}
+
+// names finds duplicates among an object's names: few are compared one by one, many by a map.
+type names map[string]bool
+
+func (n *names) seen(before []string, name string) bool {
+	const few = 16
+	if len(before) < few {
+		return slices.Contains(before, name)
+	}
+	if *n == nil {
+		*n = make(names, 2*few)
+		for _, b := range before {
+			(*n)[b] = true
+		}
+	}
+	seen := (*n)[name]
+	(*n)[name] = true
+	return seen
 }
 
 // number reads -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?
 func (p *parser) number() string {
 	from := p.at
-	digits := func() bool {
-		start := p.at
-		for p.at < len(p.text) && p.text[p.at] >= '0' && p.text[p.at] <= '9' {
-			p.at++
-		}
-		return p.at > start
-	}
 	p.take('-')
-	ok := p.take('0') || digits()
+	ok := p.take('0') || p.digits()
 	if ok && p.take('.') {
-		ok = digits()
+		ok = p.digits()
 	}
 	if ok && (p.take('e') || p.take('E')) {
 		if !p.take('+') {
 			p.take('-')
 		}
-		ok = digits()
+		ok = p.digits()
 	}
 	if !ok {
 		p.fail("a number is cut short")
 	}
 	return p.text[from:p.at]
+}
+
+func (p *parser) digits() bool {
+	start := p.at
+	for p.at < len(p.text) && p.text[p.at] >= '0' && p.text[p.at] <= '9' {
+		p.at++
+	}
+	return p.at > start
 }

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"maps"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +19,7 @@ type metrics struct {
 	refused *prometheus.CounterVec
 	panics  prometheus.Counter
 	items   *prometheus.CounterVec
+	known   atomic.Pointer[map[ending]outcome]
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -46,6 +49,39 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
+// ending is what came of a request.
+type ending struct {
+	operation string
+	status    int
+	code      allocator.Code
+}
+
+// outcome is the instruments of one ending.
+type outcome struct {
+	seconds prometheus.Observer
+	total   prometheus.Counter
+}
+
+// outcome finds the instruments of an ending: by their labels once, and then without a lock.
+func (m *metrics) outcome(e ending) outcome {
+	before := m.known.Load()
+	if before != nil {
+		if o, ok := (*before)[e]; ok {
+			return o
+		}
+	}
+	o := outcome{
+		seconds: m.seconds.WithLabelValues(e.operation, strconv.Itoa(e.status/100)+"xx"),
+		total:   m.total.WithLabelValues(e.operation, strconv.Itoa(e.status), codeLabel(e.code)),
+	}
+	after := map[ending]outcome{e: o}
+	if before != nil {
+		maps.Copy(after, *before)
+	}
+	m.known.CompareAndSwap(before, &after) // an ending that loses the race is added the next time
+	return o
+}
+
 func codeLabel(code allocator.Code) string {
 	if code == "" {
 		return "OK"
@@ -55,19 +91,21 @@ func codeLabel(code allocator.Code) string {
 
 // leaveGate gives the gate's place back, once.
 func (x *exchange) leaveGate() {
-	if x.leave != nil {
-		x.leave()
-		x.leave = nil
+	if g := x.gate; g != nil {
+		x.gate = nil
+		g.leave()
 	}
 }
 
 // finish gives back the gate's place, counts the exchange and logs it.
 func (x *exchange) finish() {
 	x.leaveGate()
+	x.giveBack()
 	s, status := x.server, x.http.Response.StatusCode()
-	code, took := codeLabel(x.code), time.Since(x.started)
-	s.metrics.seconds.WithLabelValues(x.route.operation, strconv.Itoa(status/100)+"xx").Observe(took.Seconds())
-	s.metrics.total.WithLabelValues(x.route.operation, strconv.Itoa(status), code).Inc()
+	took := time.Since(x.started)
+	o := s.metrics.outcome(ending{x.route.operation, status, x.code})
+	o.seconds.Observe(took.Seconds())
+	o.total.Inc()
 	level := levelOf(status)
 	if s.log.Enabled(context.Background(), level) {
 		s.log.LogAttrs(context.Background(), level, "request", x.attrs("took", took.String())...)

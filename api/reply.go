@@ -3,7 +3,8 @@ package api
 import (
 	"encoding/json"
 	"log/slog"
-	"sync"
+	"maps"
+	"sync/atomic"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -39,34 +40,54 @@ func (x *exchange) write(r reply) {
 }
 
 func (x *exchange) writeJSON(status int, contentType string, body any) {
-	data, ok := body.(json.RawMessage)
-	if !ok {
-		var err error
-		if data, err = json.Marshal(body); err != nil {
-			x.server.log.Error("a reply could not be written", "operation", x.route.operation, "requestId", x.id, "cause", err.Error())
-			status, contentType = fasthttp.StatusInternalServerError, "application/problem+json"
-			data = []byte(`{"type":"urn:muster:problem:INTERNAL","title":"Something went wrong","status":500,"code":"INTERNAL"}`)
-			x.code = allocator.CodeInternal
-		}
+	data, err := x.encode(body)
+	if err != nil {
+		x.server.log.Error("a reply could not be written", "operation", x.route.operation, "requestId", x.id, "cause", err.Error())
+		status, contentType = fasthttp.StatusInternalServerError, "application/problem+json"
+		data = []byte(`{"type":"urn:muster:problem:INTERNAL","title":"Something went wrong","status":500,"code":"INTERNAL"}`)
+		x.code = allocator.CodeInternal
 	}
 	x.http.SetStatusCode(status)
 	x.http.SetContentType(contentType)
 	x.http.SetBody(data)
 }
 
+// encode writes a body, perhaps into the exchange's own memory.
+func (x *exchange) encode(body any) ([]byte, error) {
+	switch body := body.(type) {
+	case json.RawMessage:
+		return body, nil
+	case encoder:
+		m := x.scratch()
+		data, err := body.appendJSON(m.reply[:0])
+		m.reply = data
+		return data, err
+	}
+	return json.Marshal(body)
+}
+
 // zones remembers time zones by name. Names come from the catalogue, so there are few.
-type zones struct{ byName sync.Map }
+type zones struct {
+	known atomic.Pointer[map[string]*time.Location]
+}
 
 // find gives UTC for names that do not exist, which the catalogue does not hold.
 func (z *zones) find(name string) *time.Location {
-	if zone, ok := z.byName.Load(name); ok {
-		return zone.(*time.Location)
+	before := z.known.Load()
+	if before != nil {
+		if zone, ok := (*before)[name]; ok {
+			return zone
+		}
 	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {
 		return time.UTC
 	}
-	z.byName.Store(name, zone)
+	after := map[string]*time.Location{name: zone}
+	if before != nil {
+		maps.Copy(after, *before)
+	}
+	z.known.CompareAndSwap(before, &after) // a zone that loses the race is added the next time
 	return zone
 }
 

@@ -155,18 +155,22 @@ func (s *Server) run(x *exchange) (reply, error) {
 	if err := x.readBody(); err != nil {
 		return reply{}, err
 	}
-	deadline := time.Second
 	if g := s.gates[x.route.class]; g != nil {
 		if err := s.admit(x.route, g); err != nil {
 			return reply{}, err
 		}
-		x.leave = g.leave
-		deadline = g.bounds.Deadline
+		x.gate = g
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	if g := x.gate; g != nil {
+		return x.route.handle(s, g.deadline.from(time.Now()), x)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), unboundDeadline)
 	defer cancel()
 	return x.route.handle(s, ctx, x)
 }
+
+// unboundDeadline is how long routes without a gate have.
+const unboundDeadline = time.Second
 
 // admit waits for a place in the route's gate, which whoever is let in gives back.
 func (s *Server) admit(r *route, g *gate) error {
@@ -196,10 +200,17 @@ var errPanic = errors.New("panic: see the log line before")
 func (s *Server) secure(x *exchange) {
 	h := &x.http.Response.Header
 	h.Set("X-Request-Id", x.id)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	for i := range always {
+		h.SetCanonical(always[i].name, always[i].value)
+	}
+}
+
+// always is the headers that every reply has.
+var always = [...]struct{ name, value []byte }{
+	{[]byte("Cache-Control"), []byte("no-store")},
+	{[]byte("X-Content-Type-Options"), []byte("nosniff")},
+	{[]byte("Referrer-Policy"), []byte("no-referrer")},
+	{[]byte("Content-Security-Policy"), []byte("default-src 'none'; frame-ancestors 'none'")},
 }
 
 // quiet sends what fasthttp has to say about connections to the log, at debug: clients break off all the time.
