@@ -106,7 +106,7 @@ func New(c Config) (*Allocator, error) {
 		inventory: c.Inventory, ledger: c.Ledger, secret: NewSecret(c.Secret), postcodes: c.Postcodes,
 		limits: c.Limits.WithDefaults(), clock: c.Clock, log: c.Log, observer: c.Observer, createServices: c.CreateServices,
 		pace:      pacer{c.Random},
-		directory: newDirectory(c.Nearest), lifetime: context.Background(),
+		directory: newDirectory(c.Nearest, c.Inventory.Shards()), lifetime: context.Background(),
 	}
 	a.epochs = newEpochKeeper(c.Inventory, c.Ledger, c.Log, c.Observer.Count, a.pace)
 	a.combine()

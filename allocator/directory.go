@@ -3,6 +3,8 @@ package allocator
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,34 +15,33 @@ import (
 // of each slot is used. Searches are answered from it alone. Nothing is decided by it: a hold carries the revision it was
 // made from, and the inventory refuses another one.
 //
-// Safe for concurrent use: one lock for the lists, one per site for its days.
+// Safe for concurrent use: one lock for the lists, one per site for its days. What searches read has no lock: it is
+// replaced as a whole (see snapshot.go).
 type directory struct {
 	mu       sync.RWMutex
 	sites    map[SiteID]*siteEntry
-	services map[ServiceCode]Service
+	services atomic.Pointer[map[ServiceCode]*Service] // neither the map nor what is in it changes
 	zones    map[string]*time.Location
-	points   *pointIndex // rebuilt when sites come or move
+	points   atomic.Pointer[pointIndex] // nil where sites came or moved: made when next wanted
 	nearest  Nearest
-	fed      map[int]time.Time    // per shard: when its changes were last read
-	asked    map[string]*question // what the ledger was asked about lately
-}
-
-// pointIndex finds sites by distance.
-type pointIndex struct {
-	index NearestIndex
-	sites []*siteEntry
+	fed      []time.Time               // per shard: when its changes were last read
+	oldest   atomic.Pointer[time.Time] // of fed
+	asked    map[string]*question      // what the ledger was asked about lately
 }
 
 // siteEntry is one site.
 type siteEntry struct {
 	key        SiteID
 	tz         atomic.Pointer[time.Location]
+	sheet      atomic.Pointer[SiteSheet]
+	views      atomic.Pointer[views]
 	mu         sync.RWMutex
-	site       Site
 	days       map[Date]*dayEntry
+	dates      []Date             // of days, in order; replaced, never changed
 	usage      map[slotKey]Counts // of slots that have any claim
 	trusted    bool               // usage was read from a built inventory
 	generation int64              // at which the inventory was then
+	unmarked   []unmarked         // where searches pass the site by
 }
 
 // slotKey is a slot within a site.
@@ -52,9 +53,15 @@ type slotKey struct {
 // dayEntry is one day's document, with what was worked out from it so far.
 type dayEntry struct {
 	day    Day
-	slots  []Slot                     // nil until first wanted
-	free   map[ServiceCode][]SlotFree // for the public, by start and length; forgotten when a claim changes
+	slots  []Slot                   // nil until first wanted
+	free   map[ServiceCode]*freeDay // for the public; forgotten when a claim changes
 	bounds map[boundsKey][]Bound
+}
+
+// freeDay is what a service has free on a day. It never changes.
+type freeDay struct {
+	slots []SlotFree // by start and length
+	total int
 }
 
 type boundsKey struct {
@@ -63,11 +70,14 @@ type boundsKey struct {
 	access  Access
 }
 
-func newDirectory(nearest Nearest) *directory {
-	return &directory{
-		sites: make(map[SiteID]*siteEntry), services: make(map[ServiceCode]Service), zones: make(map[string]*time.Location),
-		nearest: nearest, fed: make(map[int]time.Time), asked: make(map[string]*question),
+func newDirectory(nearest Nearest, shards int) *directory {
+	d := &directory{
+		sites: make(map[SiteID]*siteEntry), zones: make(map[string]*time.Location),
+		nearest: nearest, fed: make([]time.Time, shards), asked: make(map[string]*question),
 	}
+	d.services.Store(&map[ServiceCode]*Service{})
+	d.oldest.Store(&time.Time{})
+	return d
 }
 
 // zone finds a time zone by name, remembering it.
@@ -100,91 +110,77 @@ func (d *directory) site(id SiteID) *siteEntry {
 
 // putSites takes over sites as the ledger has them. Older versions than the ones known change nothing.
 func (d *directory) putSites(sites ...Site) error {
-	for _, s := range sites {
-		zone, err := d.zone(s.TimeZone)
+	for i := range sites {
+		zone, err := d.zone(sites[i].TimeZone)
 		if err != nil {
-			return fmt.Errorf("site %s: %w", s.ID, err)
+			return fmt.Errorf("site %s: %w", sites[i].ID, err)
 		}
-		d.mu.Lock()
-		e := d.sites[s.ID]
-		if e == nil {
-			e = &siteEntry{key: s.ID, days: make(map[Date]*dayEntry), usage: make(map[slotKey]Counts)}
-			d.sites[s.ID] = e
-		}
-		e.mu.Lock()
-		known := e.zone()
-		moved := e.site.Lat != s.Lat || e.site.Lon != s.Lon || known == nil
-		if known == nil || s.Version >= e.site.Version {
-			if known != nil && known != zone {
-				for _, day := range e.days {
-					day.slots, day.free, day.bounds = nil, nil, nil
-				}
-			}
-			e.site = s
-			e.tz.Store(zone)
-		}
-		e.mu.Unlock()
-		if moved {
-			d.points = nil
-		}
-		d.mu.Unlock()
+		d.putSite(&sites[i], zone)
 	}
 	return nil
 }
 
-// near gives the index of all sites by place, making it where sites have come or moved.
-func (d *directory) near() *pointIndex {
-	d.mu.RLock()
-	p := d.points
-	d.mu.RUnlock()
-	if p != nil {
-		return p
+func (d *directory) putSite(s *Site, zone *time.Location) {
+	e := d.site(s.ID)
+	if e != nil && reflect.DeepEqual(e.sheet.Load().Site, *s) {
+		return // all sites are read again and again, and hardly any has changed
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.points != nil {
-		return d.points
+	if e = d.sites[s.ID]; e == nil {
+		e = &siteEntry{key: s.ID, days: make(map[Date]*dayEntry), usage: make(map[slotKey]Counts)}
+		e.sheet.Store(&SiteSheet{Site: *s})
+		e.tz.Store(zone)
+		d.sites[s.ID] = e
+		d.points.Store(nil)
+		return
 	}
-	p = &pointIndex{}
-	for _, e := range d.sites {
-		p.sites = append(p.sites, e)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	known := &e.sheet.Load().Site
+	if s.Version < known.Version {
+		return
 	}
-	slices.SortFunc(p.sites, func(a, b *siteEntry) int { return cmp.Compare(a.key, b.key) })
-	lats, lons := make([]float64, len(p.sites)), make([]float64, len(p.sites))
-	for i, e := range p.sites {
-		site := e.details()
-		lats[i], lons[i] = site.Lat, site.Lon
+	if known.Lat != s.Lat || known.Lon != s.Lon {
+		d.points.Store(nil)
 	}
-	p.index = d.nearest.Index(lats, lons)
-	d.points = p
-	return p
+	if e.zone() != zone {
+		for _, day := range e.days {
+			day.slots, day.free, day.bounds = nil, nil, nil
+		}
+	}
+	e.sheet.Store(&SiteSheet{Site: *s})
+	e.tz.Store(zone)
+	e.changed()
 }
 
 // service finds a service.
 func (d *directory) service(code ServiceCode) (Service, bool) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	s, ok := d.services[code]
-	return s, ok
+	if s := (*d.services.Load())[code]; s != nil {
+		return *s, true
+	}
+	return Service{}, false
 }
 
+// putServices takes over services as the ledger has them. Older versions than the ones known change nothing.
 func (d *directory) putServices(services ...Service) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	all := maps.Clone(*d.services.Load())
 	for _, s := range services {
-		if s.Version >= d.services[s.Code].Version {
-			d.services[s.Code] = s
+		if known := all[s.Code]; known == nil || s.Version >= known.Version {
+			all[s.Code] = &s
 		}
 	}
+	d.services.Store(&all)
 }
 
 // allServices lists the services by code.
 func (d *directory) allServices() []Service {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	list := make([]Service, 0, len(d.services))
-	for _, s := range d.services {
-		list = append(list, s)
+	all := *d.services.Load()
+	list := make([]Service, 0, len(all))
+	for _, s := range all {
+		list = append(list, *s)
 	}
 	slices.SortFunc(list, func(a, b Service) int { return cmp.Compare(a.Code, b.Code) })
 	return list
@@ -208,6 +204,10 @@ func (e *siteEntry) putDay(day Day) {
 	defer e.mu.Unlock()
 	if known := e.days[day.Date]; known == nil || day.Revision > known.day.Revision {
 		e.days[day.Date] = &dayEntry{day: day}
+		if known == nil {
+			e.dates = slices.Sorted(maps.Keys(e.days))
+		}
+		e.changed()
 	}
 }
 
@@ -230,6 +230,10 @@ func (e *siteEntry) forgetBefore(date Date) {
 			delete(e.days, d)
 		}
 	}
+	if len(e.dates) != len(e.days) {
+		e.dates = slices.Sorted(maps.Keys(e.days))
+		e.changed()
+	}
 	for k := range e.usage {
 		if DateOf(k.start.Time().In(e.zone())) < date {
 			delete(e.usage, k)
@@ -242,6 +246,9 @@ func (e *siteEntry) setUsage(id SlotID, counts Counts) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	key := slotKey{id.Start, id.Length}
+	if maps.Equal(e.usage[key], counts) {
+		return
+	}
 	if counts.Total() == 0 {
 		delete(e.usage, key)
 	} else {
@@ -249,6 +256,7 @@ func (e *siteEntry) setUsage(id SlotID, counts Counts) {
 	}
 	if day := e.days[DateOf(id.Start.Time().In(e.zone()))]; day != nil {
 		day.free = nil
+		e.changed()
 	}
 }
 
@@ -312,30 +320,52 @@ func (d *dayEntry) boundsOf(s Slot, service ServiceCode, access Access) []Bound 
 
 // freeSlots lists the free slots of a day for the public. The result is shared: do not change it.
 func (e *siteEntry) freeSlots(date Date, service ServiceCode) []SlotFree {
+	if e.offline() {
+		return nil
+	}
 	e.mu.RLock()
 	day := e.days[date]
-	if day == nil || e.site.Offline {
+	if day == nil {
 		e.mu.RUnlock()
 		return nil
 	}
-	free, ok := day.free[service]
+	free := day.free[service]
 	e.mu.RUnlock()
-	if ok {
-		return free
+	if free != nil {
+		return free.slots
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if day = e.days[date]; day == nil {
 		return nil
 	}
-	for _, s := range day.allSlots(e.zone()) {
-		bounds := day.boundsOf(s, service, AccessPublic)
+	return e.freeOn(day, service).slots
+}
+
+// freeOn works out what a day has free. The site's lock is held.
+func (e *siteEntry) freeOn(day *dayEntry, service ServiceCode) *freeDay {
+	if free := day.free[service]; free != nil {
+		return free
+	}
+	free := new(freeDay)
+	var pools *Pool
+	var bounds []Bound
+	slots := day.allSlots(e.zone())
+	for i := range slots {
+		s := &slots[i]
+		if pools != &s.Pools[0] { // neighbours mostly share theirs
+			pools, bounds = &s.Pools[0], day.boundsOf(*s, service, AccessPublic)
+		}
 		if n := FreeWithin(bounds, e.usage[slotKey{s.ID.Start, s.ID.Length}]); n > 0 {
-			free = append(free, SlotFree{s.ID.Start, s.ID.Length, n})
+			if free.slots == nil {
+				free.slots = make([]SlotFree, 0, len(slots)-i)
+			}
+			free.slots = append(free.slots, SlotFree{s.ID.Start, s.ID.Length, n})
+			free.total += n
 		}
 	}
 	if day.free == nil {
-		day.free = make(map[ServiceCode][]SlotFree)
+		day.free = make(map[ServiceCode]*freeDay)
 	}
 	day.free[service] = free
 	return free

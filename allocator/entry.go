@@ -3,27 +3,20 @@ package allocator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
-func (e *siteEntry) details() Site {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.site
-}
+func (e *siteEntry) details() Site { return e.sheet.Load().Site }
 
 func (e *siteEntry) id() SiteID { return e.key }
 
 // zone is the site's time zone.
 func (e *siteEntry) zone() *time.Location { return e.tz.Load() }
 
-func (e *siteEntry) name() string { return e.details().Name }
+func (e *siteEntry) name() string { return e.sheet.Load().Site.Name }
 
-func (e *siteEntry) offline() bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	return e.site.Offline
-}
+func (e *siteEntry) offline() bool { return e.sheet.Load().Site.Offline }
 
 // isTrusted says whether the site's use was read from a built inventory since its shard's memory was last in doubt.
 func (e *siteEntry) isTrusted() bool {
@@ -36,6 +29,7 @@ func (e *siteEntry) setTrusted(trusted bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.trusted = trusted
+	e.changed()
 }
 
 // seenGeneration is the generation at which the inventory was last seen.
@@ -61,6 +55,7 @@ func (e *siteEntry) replaceUsage(view *SiteInventory) {
 	for _, day := range e.days {
 		day.free = nil
 	}
+	e.changed()
 }
 
 // question is something unknown that the ledger is asked about.
@@ -101,6 +96,8 @@ func (d *directory) setFed(shard int, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.fed[shard] = at
+	oldest := slices.MinFunc(d.fed, time.Time.Compare)
+	d.oldest.Store(&oldest)
 }
 
 // newest is when any shard's changes were last read.
@@ -115,14 +112,5 @@ func (d *directory) newest() (at time.Time) {
 	return at
 }
 
-// asOf is the instant up to which the changes of every shard are known, or of one shard where it is ≥ 0.
-func (d *directory) asOf(shards int) (oldest time.Time) {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	for shard := range shards {
-		if at := d.fed[shard]; shard == 0 || at.Before(oldest) {
-			oldest = at
-		}
-	}
-	return oldest
-}
+// asOf is the instant up to which the changes of every shard are known; zero where a shard was never read.
+func (d *directory) asOf() time.Time { return *d.oldest.Load() }

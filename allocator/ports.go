@@ -358,4 +358,22 @@ type Nearest interface {
 type NearestIndex interface {
 	// Visit calls visit with positions in order of distance, nearest first, until it returns false or the radius ends.
 	Visit(lat, lon, radiusMetres float64, visit func(position int, distanceMetres float64) bool)
+	// Marks makes a set of points, which holds all of them at first.
+	Marks() PointMarks
+}
+
+// PointMarks is a changing set of the points of an index. Safe for concurrent use, except that the caller orders the changes
+// of one point; a search that begins after a change returned heeds it.
+type PointMarks interface {
+	Set(position int)
+	Unset(position int)
+	// Nearest appends the k nearest points of the set within the radius to dst, nearest first and equally far ones by
+	// position, and returns the extended slice. Distances are those of Visit.
+	Nearest(lat, lon, radiusMetres float64, k int, dst []PointFound) []PointFound
+}
+
+// PointFound is a point that an index found.
+type PointFound struct {
+	Position       int
+	DistanceMetres float64
 }

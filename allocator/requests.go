@@ -1,6 +1,9 @@
 package allocator
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Caller is on whose behalf something is done. The zero value is the public.
 type Caller struct {
@@ -132,6 +135,7 @@ type SearchRequest struct {
 	People          int
 	Accessibilities []string
 	IncludeFull     bool
+	Reuse           []SiteFound `json:"-"` // its memory, and not what is in it, is used for the reply's sites; may be nil
 }
 
 // SearchReply lists sites, nearest first.
@@ -146,10 +150,22 @@ type SearchReply struct {
 
 // SiteFound is one site of a search.
 type SiteFound struct {
-	Site           Site
+	*SiteOffer
 	DistanceMetres int
-	NextAvailable  time.Time // in the site's zone; zero where the site is full
-	Days           []DayFree
+}
+
+// SiteOffer is what a site has free. Many replies share it: do not change it.
+type SiteOffer struct {
+	*SiteSheet
+	NextAvailable time.Time // in the site's zone; zero where the site is full
+	Days          []DayFree
+	Memo          atomic.Value // for whoever writes replies: what was worked out of this before. All keep values of one type
+}
+
+// SiteSheet is a version of a site's details. Many replies share it: do not change it.
+type SiteSheet struct {
+	Site Site
+	Memo atomic.Value // as that of SiteOffer
 }
 
 // DayFree is how many claims of the service a day has room for, slot by slot added up.

@@ -4,12 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
 // Search lists the nearest sites that have a free slot, from this server's memory.
 func (a *Allocator) Search(ctx context.Context, r SearchRequest) (SearchReply, error) {
-	reply := SearchReply{Lat: r.Lat, Lon: r.Lon}
+	reply := SearchReply{Lat: r.Lat, Lon: r.Lon, Sites: r.Reuse[:0]}
 	if err := r.complete(); err != nil {
 		return reply, err
 	}
@@ -23,45 +24,74 @@ func (a *Allocator) Search(ctx context.Context, r SearchRequest) (SearchReply, e
 		}
 	}
 	now := a.clock.Now()
-	reply.AsOf = a.directory.asOf(a.inventory.Shards())
+	reply.AsOf = a.directory.asOf()
 	reply.Age = max(0, now.Sub(reply.AsOf))
-	near := a.directory.near()
-	near.index.Visit(reply.Lat, reply.Lon, r.RadiusMetres, func(position int, metres float64) bool {
-		entry := near.sites[position]
-		if !entry.has(r.Accessibilities) {
-			return true
-		}
-		found := SiteFound{Site: entry.details(), DistanceMetres: int(metres + 0.5)}
-		if found.Site.Offline {
-			return true
-		}
-		found.Days, found.NextAvailable = a.freeDays(entry, &service, &r, now)
-		if !found.NextAvailable.IsZero() && !entry.isTrusted() {
-			a.ensureTrusted(ctx, entry)
-			found.Days, found.NextAvailable = a.freeDays(entry, &service, &r, now)
-		}
-		if found.NextAvailable.IsZero() && !(r.IncludeFull && entry.everOffers(r.Service)) {
-			return ctx.Err() == nil
-		}
-		reply.Sites = append(reply.Sites, found)
-		return len(reply.Sites) < r.Limit && ctx.Err() == nil
-	})
+	key := a.keyOf(&service, r.From, r.To, r.People, r.IncludeFull, now)
+	a.nearest(ctx, &r, &key, &reply)
 	return reply, nil
+}
+
+// foundLists keep the memory of what indexes find.
+var foundLists = sync.Pool{New: func() any { return new([]PointFound) }}
+
+// nearest puts the sites into the reply. It asks the index for as many as are wanted, which mostly suffices, and for more
+// where some of them have nothing to show: marks promise nothing.
+func (a *Allocator) nearest(ctx context.Context, r *SearchRequest, k *viewKey, reply *SearchReply) {
+	points := a.directory.near()
+	set, marks := points.all, (*serviceMarks)(nil)
+	if !r.IncludeFull {
+		if marks = points.marks(k); marks != nil {
+			set = marks.set
+		}
+	}
+	list := foundLists.Get().(*[]PointFound)
+	defer foundLists.Put(list)
+	last := PointFound{Position: -1, DistanceMetres: -1}
+	for want := r.Limit; ; want *= 4 {
+		*list = set.Nearest(reply.Lat, reply.Lon, r.RadiusMetres, want, (*list)[:0])
+		for _, p := range *list {
+			if !last.before(p) {
+				continue
+			}
+			last = p
+			a.show(ctx, r, k, points.sites[p.Position], marks, p, reply)
+			if len(reply.Sites) == r.Limit || ctx.Err() != nil {
+				return
+			}
+		}
+		if len(*list) < want {
+			return
+		}
+	}
+}
+
+// show puts one site into the reply, if it has anything to show.
+func (a *Allocator) show(ctx context.Context, r *SearchRequest, k *viewKey, entry *siteEntry, marks *serviceMarks, at PointFound, reply *SearchReply) {
+	if len(r.Accessibilities) > 0 && !entry.has(r.Accessibilities) {
+		return
+	}
+	v := entry.look(k, marks, at.Position)
+	if v.first.Free > 0 && !v.trusted {
+		a.ensureTrusted(ctx, entry)
+		v = entry.look(k, marks, at.Position)
+	}
+	if v.offer != nil {
+		reply.Sites = append(reply.Sites, SiteFound{v.offer, int(at.DistanceMetres + 0.5)})
+	}
+}
+
+// before is the order in which an index finds points.
+func (p PointFound) before(q PointFound) bool {
+	return p.DistanceMetres < q.DistanceMetres || p.DistanceMetres == q.DistanceMetres && p.Position < q.Position
 }
 
 // SnapshotAge is how far searches lag behind the inventory at the moment.
 func (a *Allocator) SnapshotAge() time.Duration {
-	return max(0, a.clock.Now().Sub(a.directory.asOf(a.inventory.Shards())))
+	return max(0, a.clock.Now().Sub(a.directory.asOf()))
 }
 
 // complete fills in defaults and reports every fault.
 func (r *SearchRequest) complete() error {
-	var faults []Fault
-	check := func(ok bool, pointer, format string, args ...any) {
-		if !ok {
-			faults = append(faults, Fault{pointer, fmt.Sprintf(format, args...)})
-		}
-	}
 	if r.RadiusMetres == 0 {
 		r.RadiusMetres = 50_000
 	}
@@ -71,104 +101,52 @@ func (r *SearchRequest) complete() error {
 	if r.People == 0 {
 		r.People = 1
 	}
+	valid := r.RadiusMetres > 0 && r.RadiusMetres <= 21_000_000 && r.Limit >= 1 && r.Limit <= MaxSearchLimit &&
+		r.People >= 1 && r.People <= MaxPeoplePerSearch && r.somewhere() && r.inOrder() && len(r.Accessibilities) <= 20
+	if valid {
+		return nil
+	}
+	return r.faults()
+}
+
+func (r *SearchRequest) somewhere() bool {
+	return r.Postcode != "" || r.Lat >= -90 && r.Lat <= 90 && r.Lon >= -180 && r.Lon <= 180
+}
+
+func (r *SearchRequest) inOrder() bool { return r.To == 0 || r.From == 0 || r.To >= r.From }
+
+func (r *SearchRequest) faults() error {
+	var faults []Fault
+	check := func(ok bool, pointer, format string, args ...any) {
+		if !ok {
+			faults = append(faults, Fault{pointer, fmt.Sprintf(format, args...)})
+		}
+	}
 	check(r.RadiusMetres > 0 && r.RadiusMetres <= 21_000_000, "/radiusKm", "must be more than 0 and at most 21000")
 	check(r.Limit >= 1 && r.Limit <= MaxSearchLimit, "/limit", "must be 1 to %d", MaxSearchLimit)
 	check(r.People >= 1 && r.People <= MaxPeoplePerSearch, "/people", "must be 1 to %d", MaxPeoplePerSearch)
-	check(r.Postcode != "" || r.Lat >= -90 && r.Lat <= 90 && r.Lon >= -180 && r.Lon <= 180, "/lat", "must be degrees")
-	check(r.To == 0 || r.From == 0 || r.To >= r.From, "/to", "is before from")
+	check(r.somewhere(), "/lat", "must be degrees")
+	check(r.inOrder(), "/to", "is before from")
 	check(len(r.Accessibilities) <= 20, "/access", "names too many")
-	if len(faults) > 0 {
-		return &Error{Code: CodeInvalid, Detail: "the search is not valid", Faults: faults}
-	}
-	return nil
+	return &Error{Code: CodeInvalid, Detail: "the search is not valid", Faults: faults}
 }
 
 // has says whether the site offers every accessibility asked for.
 func (e *siteEntry) has(wanted []string) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
+	offered := e.sheet.Load().Site.Accessibilities
 	for _, w := range wanted {
-		if !slices.Contains(e.site.Accessibilities, w) {
+		if !slices.Contains(offered, w) {
 			return false
 		}
 	}
 	return true
 }
 
-// everOffers says whether any day of the site offers the service.
-func (e *siteEntry) everOffers(service ServiceCode) bool {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	for _, day := range e.days {
-		for _, s := range day.day.Sessions {
-			if slices.Contains(s.Services, service) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// span is what of the calendar a search may show.
-type span struct {
-	from, to  Date   // site-local
-	notBefore Minute // starts
-	notAfter  Minute
-	open      bool
-}
-
-// bookable narrows the dates asked for to those that the service lets one book now.
-func (a *Allocator) bookable(s *Service, zone *time.Location, from, to Date, now time.Time) span {
-	w := a.window(s, Caller{})
-	sp := span{
-		notBefore: MinuteOf(now.Add(time.Duration(w.MinLeadMs)*time.Millisecond + time.Minute - time.Nanosecond)),
-		notAfter:  MinuteOf(now.Add(time.Duration(w.MaxLeadMs) * time.Millisecond)),
-		open:      w.OpensMs == 0 || now.UnixMilli() >= w.OpensMs,
-	}
-	sp.from, sp.to = DateOf(sp.notBefore.Time().In(zone)), DateOf(sp.notAfter.Time().In(zone))
-	sp.from = max(sp.from, from, s.FirstDate)
-	if to != 0 {
-		sp.to = min(sp.to, to)
-	}
-	if s.LastDate != 0 {
-		sp.to = min(sp.to, s.LastDate)
-	}
-	return sp
-}
-
-// days lists the site's published days within the span, in order.
+// daysWithin lists the site's published days within the span, in order. The result is shared: do not change it.
 func (e *siteEntry) daysWithin(sp span) []Date {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	var dates []Date
-	if !sp.open {
-		return nil
-	}
-	for date := range e.days {
-		if date >= sp.from && date <= sp.to {
-			dates = append(dates, date)
-		}
-	}
-	slices.Sort(dates)
-	return dates
-}
-
-// freeDays adds up what is free day by day; next is the first free start.
-func (a *Allocator) freeDays(entry *siteEntry, s *Service, r *SearchRequest, now time.Time) (days []DayFree, next time.Time) {
-	sp := a.bookable(s, entry.zone(), r.From, r.To, now)
-	for _, date := range entry.daysWithin(sp) {
-		free := 0
-		for _, slot := range fitting(entry.freeSlots(date, s.Code), sp, r.People) {
-			free += slot.Free
-			if next.IsZero() {
-				next = slot.Start.Time().In(entry.zone())
-			}
-		}
-		if free > 0 || r.IncludeFull {
-			days = append(days, DayFree{date, free})
-		}
-	}
-	return days, next
+	return within(e.dates, sp)
 }
 
 // fitting keeps the slots within the span from which so many people fit: each has room for one at least, and together
@@ -221,9 +199,10 @@ func (a *Allocator) Availability(ctx context.Context, r AvailabilityRequest) (Av
 	}
 	a.ensureTrusted(ctx, entry)
 	now := a.clock.Now()
-	reply := AvailabilityReply{AsOf: a.directory.asOf(a.inventory.Shards()), Zone: entry.zone()}
+	reply := AvailabilityReply{AsOf: a.directory.asOf(), Zone: entry.zone()}
 	reply.Age = max(0, now.Sub(reply.AsOf))
-	sp := a.bookable(&service, entry.zone(), r.From, r.To, now)
+	key := a.keyOf(&service, r.From, r.To, r.People, false, now)
+	sp := key.span(entry.zone())
 	for _, date := range entry.daysWithin(sp) {
 		if slots := fitting(entry.freeSlots(date, r.Service), sp, r.People); len(slots) > 0 {
 			reply.Days = append(reply.Days, DaySlots{date, slices.Clone(slots)})
@@ -238,56 +217,62 @@ func (a *Allocator) alternatives(entry *siteEntry, slot SlotID, code ServiceCode
 	if !ok {
 		return nil
 	}
-	now := a.clock.Now()
-	sp := a.bookable(&service, entry.zone(), 0, 0, now)
-	day := DateOf(slot.Start.Time().In(entry.zone()))
-	sp.from, sp.to = max(sp.from, day-7), min(sp.to, day+7)
-	var same []Alternative
-	site := entry.details()
-	for _, date := range entry.daysWithin(sp) {
-		for _, s := range fitting(entry.freeSlots(date, code), sp, 1) {
-			if s.Start != slot.Start || s.Length != slot.Length {
-				same = append(same, Alternative{Site: site.ID, SiteName: site.Name, Service: code, Start: s.Start, Length: s.Length, Free: s.Free, TimeZone: site.TimeZone})
-			}
-		}
-	}
-	slices.SortStableFunc(same, func(x, y Alternative) int {
-		return int(min(1, max(-1, distance(x.Start, slot.Start)-distance(y.Start, slot.Start))))
-	})
+	key := a.keyOf(&service, 0, 0, 1, false, a.clock.Now())
 	want := a.limits.Alternatives
-	list := slices.Clone(same[:min(len(same), (want+1)/2)])
+	same := entry.nearestInTime(&key, slot, want)
+	half := min(len(same), (want+1)/2)
+	list := make([]Alternative, 0, want)
+	for _, s := range same[:half] {
+		list = append(list, entry.alternative(code, s, 0))
+	}
 	near := a.directory.near()
+	site := &entry.sheet.Load().Site
 	seen := 0
 	near.index.Visit(site.Lat, site.Lon, 50_000, func(position int, metres float64) bool {
 		other := near.sites[position]
 		if seen++; other == entry || seen > 200 {
 			return seen <= 200
 		}
-		if alt, ok := a.nextAt(other, &service, now, int(metres+0.5)); ok {
-			list = append(list, alt)
+		if v := other.look(&key, nil, 0); v.first.Free > 0 {
+			list = append(list, other.alternative(code, v.first, int(metres+0.5)))
 		}
 		return len(list) < want
 	})
-	if rest := want - len(list); rest > 0 && len(same) > (want+1)/2 {
-		list = append(list, same[(want+1)/2:min(len(same), (want+1)/2+rest)]...)
+	for _, s := range same[half:] {
+		if len(list) < want {
+			list = append(list, entry.alternative(code, s, 0))
+		}
 	}
 	return list
 }
 
-// nextAt is a site's first free slot.
-func (a *Allocator) nextAt(entry *siteEntry, s *Service, now time.Time, metres int) (Alternative, bool) {
-	if entry.offline() {
-		return Alternative{}, false
-	}
-	sp := a.bookable(s, entry.zone(), 0, 0, now)
-	for _, date := range entry.daysWithin(sp) {
-		if slots := fitting(entry.freeSlots(date, s.Code), sp, 1); len(slots) > 0 {
-			site := entry.details()
-			return Alternative{
-				Site: site.ID, SiteName: site.Name, Service: s.Code, DistanceMetres: metres, Start: slots[0].Start, Length: slots[0].Length,
-				Free: slots[0].Free, TimeZone: site.TimeZone,
-			}, true
+// nearestInTime lists so many of the site's free slots within a week of one, without it, nearest first.
+func (e *siteEntry) nearestInTime(k *viewKey, slot SlotID, want int) []SlotFree {
+	sp := k.span(e.zone())
+	day := DateOf(slot.Start.Time().In(e.zone()))
+	sp.from, sp.to = max(sp.from, day-7), min(sp.to, day+7)
+	nearer := func(x, y SlotFree) bool { return distance(x.Start, slot.Start) < distance(y.Start, slot.Start) }
+	best := make([]SlotFree, 0, want+1)
+	for _, date := range e.daysWithin(sp) {
+		for _, s := range fitting(e.freeSlots(date, k.service), sp, 1) {
+			if s.Start == slot.Start && s.Length == slot.Length || len(best) == want && (want == 0 || !nearer(s, best[want-1])) {
+				continue
+			}
+			at := len(best)
+			for at > 0 && nearer(s, best[at-1]) {
+				at--
+			}
+			best = slices.Insert(best, at, s)
+			best = best[:min(len(best), want)]
 		}
 	}
-	return Alternative{}, false
+	return best
+}
+
+func (e *siteEntry) alternative(code ServiceCode, s SlotFree, metres int) Alternative {
+	site := &e.sheet.Load().Site
+	return Alternative{
+		Site: site.ID, SiteName: site.Name, Service: code, DistanceMetres: metres, Start: s.Start, Length: s.Length, Free: s.Free,
+		TimeZone: site.TimeZone,
+	}
 }

@@ -212,8 +212,13 @@ func (f *fake) Search(ctx context.Context, req allocator.SearchRequest) (allocat
 	return allocator.SearchReply{
 		AsOf: slotStart, Age: 85 * time.Millisecond, Lat: 53.8, Lon: -1.5, Postcode: "LS1 4AP", Precision: "unit",
 		Sites: []allocator.SiteFound{{
-			Site:           allocator.Site{ID: "FA512", Name: "Example Pharmacy", TimeZone: "Europe/London", AddressLines: []string{"1 Street"}},
-			DistanceMetres: 812, NextAvailable: slotStart, Days: []allocator.DayFree{{Date: 20000, Free: 17}},
+			SiteOffer: &allocator.SiteOffer{
+				SiteSheet: &allocator.SiteSheet{
+					Site: allocator.Site{ID: "FA512", Name: "Example Pharmacy", TimeZone: "Europe/London", AddressLines: []string{"1 Street"}},
+				},
+				NextAvailable: slotStart, Days: []allocator.DayFree{{Date: 20000, Free: 17}},
+			},
+			DistanceMetres: 812,
 		}},
 	}, nil
 }

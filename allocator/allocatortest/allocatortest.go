@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 
 	"muster/allocator"
 )
@@ -51,6 +52,41 @@ func (p points) Visit(lat, lon, radius float64, visit func(int, float64) bool) {
 			return
 		}
 	}
+}
+
+// Marks implements allocator.NearestIndex.
+func (p points) Marks() allocator.PointMarks {
+	return &marks{points: p, without: make(map[int]bool)}
+}
+
+// marks looks at all points, and leaves out some.
+type marks struct {
+	points
+	mu      sync.Mutex
+	without map[int]bool
+}
+
+func (m *marks) Set(position int) { m.put(position, false) }
+
+func (m *marks) Unset(position int) { m.put(position, true) }
+
+func (m *marks) put(position int, without bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.without[position] = without
+}
+
+func (m *marks) Nearest(lat, lon, radius float64, k int, dst []allocator.PointFound) []allocator.PointFound {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	room := len(dst) + k
+	m.Visit(lat, lon, radius, func(position int, metres float64) bool {
+		if !m.without[position] && len(dst) < room {
+			dst = append(dst, allocator.PointFound{Position: position, DistanceMetres: metres})
+		}
+		return len(dst) < room
+	})
+	return dst
 }
 
 func metres(lat1, lon1, lat2, lon2 float64) float64 {

@@ -86,3 +86,19 @@ func (n nearestIndex) Visit(lat, lon, radiusMetres float64, visit func(position 
 		return visit(int(position), distance)
 	})
 }
+
+func (n nearestIndex) Marks() allocator.PointMarks { return marks{n.index.Marks()} }
+
+type marks struct{ *geo.Marks }
+
+func (m marks) Set(position int) { m.Marks.Set(int32(position)) }
+
+func (m marks) Unset(position int) { m.Marks.Unset(int32(position)) }
+
+func (m marks) Nearest(lat, lon, radiusMetres float64, k int, dst []allocator.PointFound) []allocator.PointFound {
+	var room [64]geo.Neighbour // as long as no more are asked for, nothing is allocated
+	for _, n := range m.NearestK(geo.Point{Lat: lat, Lon: lon}, radiusMetres, k, room[:0]) {
+		dst = append(dst, allocator.PointFound{Position: int(n.Position), DistanceMetres: n.DistanceMetres})
+	}
+	return dst
+}
