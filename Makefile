@@ -12,6 +12,7 @@ COMMIT  ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 export CGO_ENABLED = 0
 
 STATICCHECK   = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+BENCHSTAT     = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 TEST_TIMEOUT ?= 15m
 FUZZTIME     ?= 30s
 RUN_ARGS     ?= --dev --sample --data ./data
@@ -22,7 +23,7 @@ MINUTES      ?= 30
 RELIABILITY  ?= $(CURDIR)/bin/reliability
 HARNESS       = go test -count=1 -v -timeout
 REPORT        = go run ./allocator/allocatortest/reliability/report $(RELIABILITY)
-SCRIPTS       = deploy/testservers/install deploy/testservers/run deploy/testservers/find.sh .ci/run
+SCRIPTS       = deploy/testservers/install deploy/testservers/run deploy/testservers/find.sh bench/compare .ci/run
 
 # step NAME announces a part of a long run, with the time of day.
 step = printf '\n== %(%T)T %s\n' -1 $(1)
@@ -111,9 +112,14 @@ soak: ## Simulation and chaos with new seeds for MINUTES (30)
 	@go run ./allocator/allocatortest/reliability/report $(RELIABILITY)/soak
 
 .PHONY: bench
-bench: ## Measure muster beside real baselines (BENCH_ARGS=-bench.quick for two minutes)
-	@$(call step,bench); mkdir -p $(CURDIR)/bin
-	deploy/testservers/run $(HARNESS) 60m ./bench -run '^TestBench$$' -bench.all -bench.json=$(CURDIR)/bin/bench.json $(BENCH_ARGS)
+bench: ## Measure muster beside real baselines, into bench/results (BENCH_ARGS=-bench.quick for four minutes, -bench.scale …)
+	@$(call step,bench)
+	deploy/testservers/run $(HARNESS) 90m ./bench -run '^TestBench$$' -bench.all -bench.report=$(CURDIR)/bench/results $(BENCH_ARGS)
+
+.PHONY: bench-compare
+bench-compare: ## Go benchmarks of the hot packages at BASE (where main was left, or the last commit) and now
+	@$(call step,bench-compare)
+	BENCHSTAT=$(BENCHSTAT) deploy/testservers/run bench/compare $(BASE)
 
 .PHONY: fuzz
 fuzz: ## Fuzz each target for FUZZTIME (30s)

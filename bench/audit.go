@@ -9,8 +9,8 @@ import (
 
 // row is a live booking as an engine's books have it.
 type row struct {
-	reference string
-	person    string // whatever tells people apart in these books
+	reference name
+	person    name // whatever tells people apart in these books
 	slot      allocator.SlotID
 	place     int32 // noPlace where the engine numbers none
 }
@@ -21,24 +21,32 @@ const noPlace = -1
 // acknowledged is what an engine's clients were told, over all of its turns. Safe for concurrent use.
 type acknowledged struct {
 	mu         sync.Mutex
-	references map[string]struct{}
+	references map[name]struct{}
 	twice      int // references that were given to two people
 	unknown    int // confirms without a definite answer
 }
 
-func (a *acknowledged) booked(reference string) {
+// add takes over what a client was told in a turn: references, and how many confirms had no definite answer.
+func (a *acknowledged) add(references []name, unknown int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, ok := a.references[reference]; ok {
-		a.twice++
+	if a.references == nil {
+		a.references = make(map[name]struct{})
 	}
-	a.references[reference] = struct{}{}
+	for _, r := range references {
+		if _, ok := a.references[r]; ok {
+			a.twice++
+		}
+		a.references[r] = struct{}{}
+	}
+	a.unknown += unknown
 }
 
-func (a *acknowledged) perhaps() {
+// count is how many bookings were acknowledged.
+func (a *acknowledged) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.unknown++
+	return len(a.references)
 }
 
 // Findings are what an audit counted. Anything but zeros in the first five means that figures do not count.
@@ -61,7 +69,7 @@ func (f Findings) String() string {
 }
 
 // judge compares an engine's books with what was published and with what clients were told. The load must have ended.
-func judge(rows []row, places []place, told *acknowledged) Findings {
+func judge(rows []row, capacity func(allocator.SlotID) int, told *acknowledged) Findings {
 	told.mu.Lock()
 	defer told.mu.Unlock()
 	type seat struct {
@@ -69,37 +77,35 @@ func judge(rows []row, places []place, told *acknowledged) Findings {
 		place int32
 	}
 	f := Findings{Bookings: len(rows), Duplicates: told.twice, Unknown: told.unknown}
-	free := make(map[allocator.SlotID]int, len(places))
-	for _, p := range places {
-		free[p.slot] = p.capacity
-	}
-	seats, people, kept := make(map[seat]bool), make(map[string]bool), make(map[string]bool)
+	booked, seats := make(map[allocator.SlotID]int), make(map[seat]struct{}, len(rows))
+	people, kept := make(map[name]struct{}, len(rows)), make(map[name]struct{}, len(rows))
 	for _, r := range rows {
-		if free[r.slot]--; free[r.slot] < 0 {
+		if booked[r.slot]++; booked[r.slot] > capacity(r.slot) {
 			f.Oversold++
 		}
-		if s := (seat{r.slot, r.place}); r.place != noPlace {
-			f.Duplicates += count(seats[s])
-			seats[s] = true
+		if r.place != noPlace {
+			f.Duplicates += again(seats, seat{r.slot, r.place})
 		}
-		f.People += count(people[r.person])
-		f.Duplicates += count(kept[r.reference])
-		people[r.person], kept[r.reference] = true, true
+		f.People += again(people, r.person)
+		f.Duplicates += again(kept, r.reference)
 	}
 	for reference := range told.references {
-		f.Lost += count(!kept[reference])
+		if _, ok := kept[reference]; !ok {
+			f.Lost++
+		}
 	}
 	for reference := range kept {
-		_, ok := told.references[reference]
-		f.Strays += count(!ok)
+		if _, ok := told.references[reference]; !ok {
+			f.Strays++
+		}
 	}
 	f.Strays = max(0, f.Strays-told.unknown) // each may have been booked without its client hearing of it
 	return f
 }
 
-func count(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
+// again is 1 where something is in a set already, into which it is put.
+func again[T comparable](set map[T]struct{}, value T) int {
+	before := len(set)
+	set[value] = struct{}{}
+	return 1 - (len(set) - before)
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,7 +27,9 @@ var (
 	clients     = flag.Int("bench.clients", 512, "clients at once")
 	repetitions = flag.Int("bench.repetitions", 0, "turns of each engine under each workload; 0: 5, with -bench.quick 1")
 	measure     = flag.Duration("bench.time", 0, "how long a turn is measured; 0: 5s, with -bench.quick 1.5s")
-	output      = flag.String("bench.json", "", "file for the report")
+	output      = flag.String("bench.report", "", "folder for the report: text, JSON, Markdown and pictures")
+	profiles    = flag.String("bench.profile", "", "folder for a CPU profile of muster in each turn")
+	rate        = flag.Float64("bench.rate", 0, "flows a second of the workload steady; 0: half of the slowest engine's closed loop")
 )
 
 // TestMain lets this program be the server of a baseline too.
@@ -60,7 +64,12 @@ func TestBench(t *testing.T) {
 	if *quick {
 		o = o.Quick()
 	}
-	o.Clients = *clients
+	o.Clients, o.Rate, o.Profiles = *clients, *rate, *profiles
+	if *profiles != "" {
+		if err := os.MkdirAll(*profiles, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if *repetitions > 0 {
 		o.Repetitions = *repetitions
 	}
@@ -89,11 +98,16 @@ func TestBench(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, file string, report *bench.Report) {
+// write leaves the report in a folder, in every form.
+func write(t *testing.T, folder string, report *bench.Report) {
 	t.Helper()
 	text, err := json.MarshalIndent(report, "", "  ")
-	if err == nil {
-		err = os.WriteFile(file, append(text, '\n'), 0o644)
+	err = errors.Join(err, os.MkdirAll(folder, 0o755))
+	for name, content := range map[string]string{
+		"bench.json": string(text) + "\n", "bench.txt": report.Table(), "bench.md": report.Markdown(), "flows.svg": report.FlowsPicture(),
+		"latency.svg": report.LatencyPicture(),
+	} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(folder, name), []byte(content), 0o644))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -113,41 +127,76 @@ func commit() string {
 func command() string {
 	words := []string{"deploy/testservers/run", "go", "test", "-count=1", "-v", "-timeout=60m", "./bench", "-run='^TestBench$'"}
 	for _, word := range os.Args[1:] {
-		if strings.HasPrefix(word, "-bench.") && !strings.HasPrefix(word, "-bench.json") {
+		if strings.HasPrefix(word, "-bench.") && !strings.HasPrefix(word, "-bench.report") {
 			words = append(words, word)
 		}
 	}
 	return strings.Join(words, " ")
 }
 
-// Every engine can be measured, and its books are clean.
+// Every engine can be measured, under each kind of load that it takes, and its books are clean.
 func TestSmoke(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts servers")
 	}
 	o := options(t)
-	o.Clients, o.Repetitions, o.Sites, o.Slots, o.Capacity, o.HotCapacity = 16, 1, 12, 4, 1_000, 5_000
-	o.Warm, o.Measure = 50*time.Millisecond, 150*time.Millisecond
-	o.Workloads = []bench.Workload{bench.Spread}
+	o.Clients, o.PerRequest, o.Repetitions, o.Sites, o.Slots, o.Capacity, o.HotCapacity = 16, 4, 1, 40, 4, 1_000, 5_000
+	o.Warm, o.Measure, o.Contenders, o.Rate = 50*time.Millisecond, 150*time.Millisecond, 400, 100
+	o.Workloads = []bench.Workload{bench.Spread, bench.Batch, bench.Search, bench.Storm}
 	report, err := bench.Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := len(bench.Engines); len(report.Turns) != want || !report.Counts {
-		t.Fatalf("%d turns, want %d; counts: %v", len(report.Turns), want, report.Counts)
-	}
+	turns := make(map[bench.Workload]int)
 	for _, turn := range report.Turns {
+		turns[turn.Workload]++
 		if turn.Flows == 0 || turn.Flow.P50 <= 0 || turn.Audit == nil && turn.Engine != string(baseline.NoOp) {
 			t.Errorf("%+v", turn)
 		}
-		if turn.Audit != nil && int64(turn.Audit.Bookings) < turn.Flows {
+		if turn.Workload == bench.Spread && turn.Audit != nil && int64(turn.Audit.Bookings) < turn.Flows {
 			t.Errorf("%s booked %d flows and has %d bookings", turn.Engine, turn.Flows, turn.Audit.Bookings)
 		}
+		if s := turn.Storm; s != nil && (s.Booked != 150 || s.Refused != 250 || s.SoldOut <= 0 || s.AllAnswered < s.SoldOut) {
+			t.Errorf("%s in a storm: %+v", turn.Engine, *s)
+		}
 	}
-	for _, name := range []string{"flows_vs_postgres", "flows_vs_uncombined", "embedded_vs_postgres"} {
+	want := map[bench.Workload]int{bench.Spread: len(bench.Engines), bench.Batch: 2, bench.Search: 2, bench.Storm: 2}
+	if !maps.Equal(turns, want) || !report.Counts {
+		t.Fatalf("turns: %v, want %v; counts: %v", turns, want, report.Counts)
+	}
+	for _, name := range []string{"flows_vs_postgres", "flows_vs_uncombined", "embedded_vs_postgres", "batch_vs_postgres", "search_vs_noop"} {
 		if report.Ratios[name] <= 0 {
 			t.Errorf("no ratio %s", name)
 		}
 	}
 	t.Log("\n" + report.Table())
+}
+
+// A plan is kept to, times count from it, and a profile of the server is taken meanwhile.
+func TestSmokeOpen(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts servers")
+	}
+	o := options(t)
+	o.Clients, o.Repetitions, o.Sites, o.Slots, o.Capacity, o.HotCapacity = 16, 1, 12, 4, 1_000, 5_000
+	o.Warm, o.Measure, o.Rate, o.Profiles = 50*time.Millisecond, time.Second, 200, t.TempDir()
+	o.Engines, o.Workloads = []string{bench.Ours}, []bench.Workload{bench.Steady, bench.Surge}
+	report, err := bench.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Turns) != 1 {
+		t.Fatalf("%d turns: without a closed loop a surge has no rate", len(report.Turns))
+	}
+	turn := report.Turns[0]
+	if turn.TimedFrom != "plan" || turn.Planned != 200 || turn.Flows+turn.Missed < 150 || turn.Flows > 250 {
+		t.Errorf("%+v", turn)
+	}
+	if turn.Allocations <= 0 {
+		t.Error("nobody counted allocations")
+	}
+	profile, err := os.ReadFile(filepath.Join(o.Profiles, "muster-steady-1.pprof"))
+	if err != nil || len(profile) < 100 {
+		t.Errorf("a profile of %d bytes: %v", len(profile), err)
+	}
 }

@@ -29,7 +29,7 @@ const (
 type meter struct {
 	server     int // process ids; 0: none, or not to be seen from here
 	postmaster int
-	redis      *redis.Client // nil: none
+	redis      []*redis.Client
 }
 
 // usage is CPU time by process. A process that cannot be seen is left out.
@@ -48,10 +48,12 @@ func (m *meter) read(ctx context.Context) (usage, error) {
 			return nil, err
 		}
 	}
-	if m.redis != nil {
-		if u[cpuRedis], err = redisCPU(ctx, m.redis); err != nil {
+	for _, node := range m.redis {
+		used, err := redisCPU(ctx, node)
+		if err != nil {
 			return nil, err
 		}
+		u[cpuRedis] += used
 	}
 	return u, nil
 }
@@ -127,27 +129,56 @@ func threadCPU(pid int) (time.Duration, error) {
 
 // redisCPU is what Redis says of itself, forked writers included.
 func redisCPU(ctx context.Context, client *redis.Client) (sum time.Duration, err error) {
-	info, err := client.Info(ctx, "cpu").Result()
+	for _, name := range []string{"used_cpu_sys", "used_cpu_user", "used_cpu_sys_children", "used_cpu_user_children"} {
+		seconds, err := redisInfo(ctx, client, "cpu", name)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(seconds * float64(time.Second))
+	}
+	return sum, nil
+}
+
+// memory is what Redis nodes use for data, in bytes.
+func memory(ctx context.Context, nodes []*redis.Client) (sum int64, err error) {
+	for _, node := range nodes {
+		used, err := redisInfo(ctx, node, "memory", "used_memory")
+		if err != nil {
+			return 0, err
+		}
+		sum += int64(used)
+	}
+	return sum, nil
+}
+
+// redisInfo is one figure of a section of INFO.
+func redisInfo(ctx context.Context, client *redis.Client, section, name string) (float64, error) {
+	info, err := client.Info(ctx, section).Result()
 	if err != nil {
 		return 0, err
 	}
-	found := 0
 	for line := range strings.Lines(info) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		switch name {
-		case "used_cpu_sys", "used_cpu_user", "used_cpu_sys_children", "used_cpu_user_children":
-			seconds, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				return 0, err
-			}
-			sum += time.Duration(seconds * float64(time.Second))
-			found++
+		if key, value, _ := strings.Cut(strings.TrimSpace(line), ":"); key == name {
+			return strconv.ParseFloat(value, 64)
 		}
 	}
-	if found != 4 {
-		return 0, fmt.Errorf("INFO cpu tells %d of 4 figures", found)
+	return 0, fmt.Errorf("INFO %s does not tell %s", section, name)
+}
+
+// machineCPU is how long all cores together were busy since the machine started; 0 where that cannot be seen.
+func machineCPU() (busy time.Duration) {
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
 	}
-	return sum, nil
+	line, _, _ := strings.Cut(string(text), "\n")
+	for i, field := range strings.Fields(line) {
+		ticks, err := strconv.ParseInt(field, 10, 64)
+		if err == nil && i >= 1 && i <= 8 && i != 4 && i != 5 { // neither idle nor waiting for a disk; guests count as users
+			busy += time.Duration(ticks) * tick
+		}
+	}
+	return busy
 }
 
 // findPostmaster is the process id of PostgreSQL's first process, or 0 where it runs elsewhere.

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 
-	"muster/allocator"
 	"muster/bench/baseline"
 )
 
@@ -31,8 +31,9 @@ type engine interface {
 type contender struct {
 	Name string
 	engine
-	redis    bool // its server uses Redis
-	postgres bool // its server uses PostgreSQL
+	world    *world
+	redis    []*redis.Client // the nodes that its server uses
+	postgres bool            // its server uses PostgreSQL
 	persons  atomic.Int64
 	told     acknowledged
 }
@@ -48,7 +49,7 @@ type baselineEngine struct {
 }
 
 func (b *baselineEngine) prepare(ctx context.Context, w *world) error {
-	return baseline.Fill(ctx, b.config.Kind, b.config.Postgres, w.rows())
+	return baseline.Fill(ctx, b.config, w.rows())
 }
 
 var serves = regexp.MustCompile(`^serving (\S+)$`)
@@ -80,14 +81,16 @@ func (b *baselineEngine) books(ctx context.Context, w *world) ([]row, bool, erro
 	if err != nil {
 		return nil, false, err
 	}
-	slots := w.places()
+	slots := w.numbered()
 	var rows []row
-	var r row
-	var slot int32
-	_, err = pgx.ForEachRow(found, []any{&r.reference, &r.person, &slot, &r.place}, func() error {
-		r.slot = allocator.SlotID{}
+	var reference, person string
+	var slot, place int32
+	_, err = pgx.ForEachRow(found, []any{&reference, &person, &slot, &place}, func() error {
+		r := row{place: place} // one with a strange name or slot was given by nobody, which the audit finds
+		r.reference, _ = nameOf(reference)
+		r.person, _ = nameOf(person)
 		if slot >= 1 && int(slot) <= len(slots) {
-			r.slot = slots[slot-1].slot
+			r.slot = slots[slot-1]
 		}
 		rows = append(rows, r)
 		return nil

@@ -20,9 +20,12 @@ type Histogram struct {
 }
 
 // Add counts one duration; negative ones count as zero.
-func (h *Histogram) Add(d time.Duration) {
-	h.counts[bucketOf(max(0, d.Microseconds()))].Add(1)
-	h.total.Add(1)
+func (h *Histogram) Add(d time.Duration) { h.AddN(d, 1) }
+
+// AddN counts a duration n times.
+func (h *Histogram) AddN(d time.Duration, n int64) {
+	h.counts[bucketOf(max(0, d.Microseconds()))].Add(n)
+	h.total.Add(n)
 }
 
 // Count is how many were added.

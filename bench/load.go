@@ -1,75 +1,156 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"net/url"
-	"strconv"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 )
 
-// requestTimeout is far beyond what any engine needs: a request that takes so long has an unknown outcome.
-const requestTimeout = 30 * time.Second
-
-// load is a closed loop of clients, each with one flow under way at any time.
+// load is what clients do to a server in one turn.
 type load struct {
-	client  *fasthttp.HostClient
-	choose  func() place
-	persons *atomic.Int64 // counts people over all turns of an engine
-	keys    string        // begins every Idempotency-Key
-	confirm bool          // false: holds only
-	told    *acknowledged
+	address    string
+	clients    int
+	choose     func() place
+	persons    *atomic.Int64 // counts people over all turns of an engine
+	keys       string        // begins every Idempotency-Key
+	confirms   bool          // false: holds only
+	perRequest int           // flows of a batch
+	questions  []question    // of a search
+	told       *acknowledged
 
-	measuring             atomic.Bool
-	flows, failed         atomic.Int64 // that ended while measuring
-	holds, confirms, both Histogram
-	mu                    sync.Mutex
-	firstFailure          string
+	measuring              atomic.Bool
+	flows, failed          atomic.Int64 // that ended while measuring
+	holds, confirmed, both Histogram
+	bytes                  atomic.Int64 // of the replies to searches
+	mu                     sync.Mutex
+	firstFailure           string
 }
 
-func newLoad(address string, clients int) *load {
-	return &load{client: &fasthttp.HostClient{
-		Addr: address, MaxConns: clients, MaxIdleConnDuration: time.Minute, ReadTimeout: requestTimeout, WriteTimeout: requestTimeout,
-		DisableHeaderNamesNormalizing: true, NoDefaultUserAgentHeader: true, MaxIdemponentCallAttempts: 1,
-		RetryIfErr: func(*fasthttp.Request, int, error) (bool, bool) { return false, false },
-	}}
-}
+// shape is how one client works: until ctx ends, or until it has nothing more to do.
+type shape func(ctx context.Context, c *client)
 
-// run lets clients work until ctx ends, and returns when the last answer is there.
-func (l *load) run(ctx context.Context, clients int) {
+// run lets clients work, and returns when the last answer is there.
+func (l *load) run(ctx context.Context, work shape) {
 	var working sync.WaitGroup
-	for range clients {
+	for range l.clients {
 		working.Go(func() {
-			r, a := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-			defer fasthttp.ReleaseRequest(r)
-			defer fasthttp.ReleaseResponse(a)
-			for ctx.Err() == nil {
-				began := time.Now()
-				err := l.flow(r, a)
-				if l.measuring.Load() {
-					l.count(time.Since(began), err)
-				}
-			}
+			c := l.client()
+			defer c.close()
+			work(ctx, c)
+			l.told.add(c.references, c.unknown)
 		})
 	}
 	working.Wait()
-	l.client.CloseIdleConnections()
 }
 
-func (l *load) count(took time.Duration, err error) {
-	if err == nil {
-		l.flows.Add(1)
-		l.both.Add(took)
+func (l *load) client() *client { return &client{load: l, connection: newConnection(l.address)} }
+
+// closed is a closed loop: the next flow begins when the last one has ended. Times count from when a request is sent.
+func closed(ctx context.Context, c *client) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := c.flow(began)
+		c.count(began, 1, err)
+	}
+}
+
+// batches is a closed loop of batches.
+func batches(ctx context.Context, c *client) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		booked, err := c.batch(began)
+		c.count(began, booked, nil)
+		if err != nil {
+			c.fail(c.perRequest-booked, err)
+		}
+	}
+}
+
+// open is an open loop: flows are planned at a steady rate, whatever became of those before. Times count from the plan, so
+// that a server that cannot keep up with it shows how long people wait, and not only how long it works.
+func open(s *schedule) shape {
+	return func(ctx context.Context, c *client) {
+		timer := time.NewTimer(0)
+		defer timer.Stop()
+		for {
+			planned := s.next()
+			timer.Reset(time.Until(planned))
+			select {
+			case <-ctx.Done():
+				return
+			case <-timer.C:
+			}
+			if ctx.Err() != nil {
+				return
+			}
+			err := c.flow(planned)
+			c.count(planned, 1, err)
+		}
+	}
+}
+
+// schedule plans flows. Safe for concurrent use.
+type schedule struct {
+	start time.Time
+	rate  float64 // a second
+	taken atomic.Int64
+}
+
+func (s *schedule) next() time.Time {
+	return s.start.Add(time.Duration(float64(s.taken.Add(1)-1) / s.rate * float64(time.Second)))
+}
+
+// missed is how many flows were due by an instant and have not even begun. Nobody takes one while others are due before it.
+func (s *schedule) missed(until time.Time) int64 {
+	due := int64(math.Floor(until.Sub(s.start).Seconds()*s.rate)) + 1
+	return max(0, due-s.taken.Load())
+}
+
+// crowd is a number of people who each try once for one slot.
+type crowd struct {
+	left            atomic.Int64
+	booked, refused atomic.Int64
+	mu              sync.Mutex
+	lastBooked      time.Time
+}
+
+func (s *crowd) work(ctx context.Context, c *client) {
+	for s.left.Add(-1) >= 0 && ctx.Err() == nil {
+		began := time.Now()
+		err := c.flow(began)
+		switch {
+		case err == nil:
+			s.booked.Add(1)
+			s.mu.Lock()
+			s.lastBooked = time.Now()
+			s.mu.Unlock()
+		case errors.Is(err, errFull):
+			s.refused.Add(1)
+			err = nil
+		}
+		c.count(began, 1, err)
+	}
+}
+
+// count takes note of flows that ended, well or not.
+func (l *load) count(began time.Time, n int, err error) {
+	switch {
+	case err != nil:
+		l.fail(n, err)
+	case n > 0 && l.measuring.Load():
+		l.flows.Add(int64(n))
+		l.both.AddN(time.Since(began), int64(n))
+	}
+}
+
+func (l *load) fail(n int, err error) {
+	if !l.measuring.Load() {
 		return
 	}
-	l.failed.Add(1)
+	l.failed.Add(int64(n))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.firstFailure == "" {
@@ -77,102 +158,8 @@ func (l *load) count(took time.Duration, err error) {
 	}
 }
 
-// flow is one hold and, mostly, its confirm.
-func (l *load) flow(r *fasthttp.Request, a *fasthttp.Response) error {
-	number, person := l.person()
-	hold, err := l.hold(r, a, l.choose(), l.keys+strconv.FormatInt(number, 36))
-	if err != nil || !l.confirm {
-		return err
-	}
-	body := append(make([]byte, 0, 160), `{"people":[{"nhsNumber":"`...)
-	body = append(append(body, person...), `","givenName":"Ada","familyName":"Example","dateOfBirth":"1948-05-17"}]}`...)
-	began := time.Now()
-	err = l.post(r, a, "/v1/holds/"+url.PathEscape(hold)+"/confirm", "", body)
-	if err != nil || a.StatusCode() >= 500 {
-		l.told.perhaps()
-	}
-	if err = errors.Join(err, created(a, err)); err != nil {
-		return fmt.Errorf("confirm: %w", err)
-	}
-	reference := field(a.Body(), `"reference":"`)
-	if reference == "" {
-		return fmt.Errorf("a confirm was answered %s", a.Body())
-	}
-	l.told.booked(reference)
-	l.time(&l.confirms, began)
-	return nil
-}
-
-func (l *load) person() (number int64, nhs string) {
-	for {
-		number = l.persons.Add(1)
-		if nhs, ok := nhsNumber(number); ok {
-			return number, nhs
-		}
-	}
-}
-
-// hold asks for a place at a slot and returns the hold's name.
-func (l *load) hold(r *fasthttp.Request, a *fasthttp.Response, p place, key string) (string, error) {
-	body := append(make([]byte, 0, 128), `{"siteId":"`...)
-	body = append(append(body, p.site...), `","service":"`+service+`","start":"`...)
-	body = append(append(body, p.start...), `","length":`...)
-	body = append(strconv.AppendInt(body, slotMinutes, 10), '}')
-	began := time.Now()
-	err := l.post(r, a, "/v1/holds", key, body)
-	if err = errors.Join(err, created(a, err)); err != nil {
-		return "", fmt.Errorf("hold at %s: %w", p.site, err)
-	}
-	l.time(&l.holds, began)
-	hold := field(a.Body(), `"holdId":"`)
-	if hold == "" {
-		return "", fmt.Errorf("a hold was answered %s", a.Body())
-	}
-	return hold, nil
-}
-
-func (l *load) time(h *Histogram, began time.Time) {
+func (l *load) time(h *Histogram, began time.Time, n int64) {
 	if l.measuring.Load() {
-		h.Add(time.Since(began))
+		h.AddN(time.Since(began), n)
 	}
-}
-
-func (l *load) post(r *fasthttp.Request, a *fasthttp.Response, path, key string, body []byte) error {
-	r.Reset()
-	a.Reset()
-	r.Header.SetMethod(fasthttp.MethodPost)
-	r.SetRequestURI(path)
-	r.Header.SetHost(l.client.Addr)
-	r.Header.SetContentType("application/json")
-	if key != "" {
-		r.Header.Set("Idempotency-Key", key)
-	}
-	r.SetBodyRaw(body)
-	return l.client.DoTimeout(r, a, requestTimeout)
-}
-
-// created is an error where an answer that did arrive says anything else.
-func created(a *fasthttp.Response, err error) error {
-	if err == nil && a.StatusCode() != fasthttp.StatusCreated {
-		return fmt.Errorf("status %d: %.300s", a.StatusCode(), a.Body())
-	}
-	return nil
-}
-
-// field reads a string that has no escapes out of JSON, by what stands before it.
-func field(body []byte, before string) string {
-	at := bytes.Index(body, []byte(before))
-	if at < 0 {
-		return ""
-	}
-	value, _, ok := bytes.Cut(body[at+len(before):], []byte{'"'})
-	if !ok {
-		return ""
-	}
-	return string(value)
-}
-
-// anyOf chooses among places evenly.
-func anyOf(places []place) func() place {
-	return func() place { return places[rand.IntN(len(places))] }
 }

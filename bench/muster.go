@@ -12,11 +12,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
 	"muster/allocator/cockroachledger"
@@ -26,14 +25,17 @@ import (
 // ours is `muster serve`, before Redis and PostgreSQL or, where these are empty, embedded.
 type ours struct {
 	program, folder string
-	postgres, redis string
+	postgres        string
+	redis           []string // URLs of the nodes
+	primed          bool
+	ops             string // where operators ask the server that runs
 }
 
 // backends are the flags that every command of muster needs.
 func (m *ours) backends() []string {
 	args := []string{"--data", filepath.Join(m.folder, "data")}
 	if m.postgres != "" {
-		args = append(args, "--ledger", m.postgres, "--redis", m.redis)
+		args = append(args, "--ledger", m.postgres, "--redis", strings.Join(m.redis, ","))
 	}
 	return args
 }
@@ -41,15 +43,16 @@ func (m *ours) backends() []string {
 var answers = regexp.MustCompile(`^muster answers at http://(\S+) \(operators: (http://\S+)/readyz\)$`)
 
 // start lets the server find out about every site: one that was restarted with its inventory in memory rebuilds it first.
+// Before Redis, which keeps what was built, that is done once where there are many sites.
 func (m *ours) start(ctx context.Context, w *world) (*process, string, error) {
-	p, err := m.serve()
+	p, err := m.serve(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	address, ready := p.said[1], p.said[2]+"/readyz"
-	err = retry(ctx, func() error { return get(ctx, ready) })
-	if err == nil {
-		err = m.prime(ctx, w, address)
+	address := p.said[1]
+	if !m.primed || m.postgres == "" || len(w.sites) <= manySites {
+		_, err = m.prime(ctx, w, address)
+		m.primed = true
 	}
 	if err == nil {
 		err = rest(ctx, p.pid())
@@ -61,33 +64,48 @@ func (m *ours) start(ctx context.Context, w *world) (*process, string, error) {
 	return p, address, nil
 }
 
-func (m *ours) serve() (*process, error) {
+const manySites = 20_000
+
+// serve starts the server and returns when it is ready.
+func (m *ours) serve(ctx context.Context) (*process, error) {
 	args := []string{"serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-level", "warn"}
 	args = append(args, m.backends()...)
-	return startProcess(exec.Command(m.program, args...), filepath.Join(m.folder, "serve.log"), answers)
+	p, err := startProcess(exec.Command(m.program, args...), filepath.Join(m.folder, "serve.log"), answers)
+	if err != nil {
+		return nil, err
+	}
+	m.ops = p.said[2]
+	if err := retry(ctx, func() error { return get(ctx, m.ops+"/readyz") }); err != nil {
+		p.stop()
+		return nil, p.explain(err)
+	}
+	return p, nil
 }
 
-// prime gets a hold at every site and gives it back.
-func (m *ours) prime(ctx context.Context, w *world, address string) error {
-	l := newLoad(address, 64)
-	defer l.client.CloseIdleConnections()
-	return everySite(ctx, w, func(ctx context.Context, i int) error {
-		p := w.sites[i].first
-		r, a := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
-		defer fasthttp.ReleaseRequest(r)
-		defer fasthttp.ReleaseResponse(a)
+// prime gets a hold at every site and gives it back. It answers how long each site took to grant its first.
+func (m *ours) prime(ctx context.Context, w *world, address string) (*Histogram, error) {
+	l := &load{address: address}
+	idle, took := make(chan *client, sitesAtOnce), new(Histogram)
+	for range sitesAtOnce {
+		idle <- l.client()
+	}
+	err := everySite(ctx, w, func(ctx context.Context, i int) error {
+		c := <-idle
+		defer func() { idle <- c }()
+		p, began := place{w.sites[i].ID, w.starts[0].text}, time.Now()
 		return retry(ctx, func() error {
-			hold, err := l.hold(r, a, p, "")
+			hold, err := c.hold(p, -1)
 			if err != nil {
 				return err
 			}
-			r.Reset()
-			r.Header.SetMethod(fasthttp.MethodDelete)
-			r.Header.SetHost(address)
-			r.SetRequestURI("/v1/holds/" + hold)
-			return l.client.DoTimeout(r, a, requestTimeout)
+			took.Add(time.Since(began))
+			return c.release(hold)
 		})
 	})
+	for range sitesAtOnce {
+		(<-idle).close()
+	}
+	return took, err
 }
 
 // rest waits until a server that was just started has caught up, for ten seconds at most: until it uses less than a tenth of a
@@ -111,13 +129,16 @@ func rest(ctx context.Context, pid int) error {
 	return nil
 }
 
+// sitesAtOnce is how many sites are worked on at a time.
+const sitesAtOnce = 32
+
 // everySite does something at each site of the world, several at a time.
 func everySite(ctx context.Context, w *world, do func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var next atomic.Int64
 	var working sync.WaitGroup
-	for range 32 {
+	for range sitesAtOnce {
 		working.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(w.sites) && ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				if err := do(ctx, i); err != nil {
@@ -134,15 +155,12 @@ type object = map[string]any
 
 // prepare publishes the world as publishers do.
 func (m *ours) prepare(ctx context.Context, w *world) error {
-	p, err := m.serve()
+	p, err := m.serve(ctx)
 	if err != nil {
 		return err
 	}
 	defer p.stop()
 	base := "http://" + p.said[1]
-	if err := retry(ctx, func() error { return get(ctx, p.said[2]+"/readyz") }); err != nil {
-		return p.explain(err)
-	}
 	if err := send(ctx, http.MethodPut, base+"/v1/services/"+service, object{"name": service, "onePerPerson": true}); err != nil {
 		return err
 	}
@@ -155,15 +173,25 @@ func (m *ours) prepare(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	return publish(ctx, base, w)
+	const uploads = 4
+	faults := make([]error, uploads)
+	var uploading sync.WaitGroup
+	for i := range uploads {
+		part := w.sites[i*len(w.sites)/uploads : (i+1)*len(w.sites)/uploads]
+		if len(part) > 0 {
+			uploading.Go(func() { faults[i] = publish(ctx, base, w, part) })
+		}
+	}
+	uploading.Wait()
+	return errors.Join(faults...)
 }
 
-// publish uploads the days of all sites in one request.
-func publish(ctx context.Context, base string, w *world) error {
+// publish uploads the days of sites in one request.
+func publish(ctx context.Context, base string, w *world, sites []venue) error {
 	var lines bytes.Buffer
 	encoder := json.NewEncoder(&lines)
-	for i := range w.sites {
-		v := &w.sites[i]
+	for i := range sites {
+		v := &sites[i]
 		until := firstSlot + allocator.TimeOfDay(v.slots*slotMinutes)
 		err := encoder.Encode(object{"siteId": v.ID, "date": w.date.String(), "sessions": []object{{
 			"from": firstSlot.String(), "until": until.String(), "slotLength": slotMinutes, "capacity": v.capacity,
@@ -193,8 +221,8 @@ func publish(ctx context.Context, base string, w *world) error {
 		}
 		published++
 	}
-	if published != len(w.sites) {
-		return fmt.Errorf("%d of %d days were published", published, len(w.sites))
+	if published != len(sites) {
+		return fmt.Errorf("%d of %d days were published", published, len(sites))
 	}
 	return nil
 }
@@ -215,7 +243,8 @@ func (m *ours) books(ctx context.Context, w *world) ([]row, bool, error) {
 	for _, site := range found {
 		for i := range site {
 			if b := &site[i]; b.Status == allocator.StatusBooked {
-				rows = append(rows, row{b.Key.Reference(), string(b.Person[:]), b.Slot, b.Place})
+				reference, _ := nameOf(b.Key.Reference())
+				rows = append(rows, row{reference, name(b.Person), b.Slot, b.Place})
 			}
 		}
 	}
@@ -265,11 +294,12 @@ func get(ctx context.Context, address string) error {
 	return err
 }
 
-var client = &http.Client{Timeout: patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+// operator sends what is no load. Uploads of large worlds take minutes.
+var operator = &http.Client{Timeout: 10 * patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
 // do returns the body of an answer that is a success.
 func do(r *http.Request) ([]byte, error) {
-	a, err := client.Do(r)
+	a, err := operator.Do(r)
 	if err != nil {
 		return nil, err
 	}

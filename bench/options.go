@@ -16,20 +16,36 @@ const (
 )
 
 // Engines lists every engine, in the order of their turns.
-var Engines = []string{Ours, Embedded, string(baseline.SkipLocked), string(baseline.Counter), string(baseline.Script), string(baseline.NoOp)}
+var Engines = []string{
+	Ours, Embedded, string(baseline.SkipLocked), string(baseline.Counter), string(baseline.Script), string(baseline.Commands),
+	string(baseline.NoOp),
+}
 
 // Workload is what clients ask for.
 type Workload string
 
 // The workloads.
 const (
-	Spread Workload = "spread" // flows at any slot of all sites
-	Hot    Workload = "hot"    // flows at one slot of large capacity
-	Holds  Workload = "holds"  // Spread without confirms, of engines with Redis only: what a hold costs it
+	Spread    Workload = "spread"    // flows at any slot of all sites, in a closed loop
+	Hot       Workload = "hot"       // the same at one slot of large capacity
+	Holds     Workload = "holds"     // Spread without confirms, of engines with Redis only: what a hold costs it
+	Batch     Workload = "batch"     // Spread with many flows in each request, of muster only
+	Steady    Workload = "steady"    // Spread in an open loop, at half the rate of the slowest engine's closed loop
+	Surge     Workload = "surge"     // Spread in an open loop, at half the rate of muster's closed loop
+	Search    Workload = "search"    // the nearest ten sites with free slots, from a postcode; of muster and the no-op only
+	Storm     Workload = "storm"     // a crowd at one slot of 150 places, everyone trying once
+	Sustained Workload = "sustained" // Spread for minutes, of muster only; only where asked for
 )
 
-// Workloads lists every workload, in order.
-var Workloads = []Workload{Spread, Hot, Holds}
+// Workloads lists every workload that is measured unless others are asked for, in order.
+var Workloads = []Workload{Spread, Hot, Holds, Batch, Steady, Surge, Search, Storm}
+
+// Variant is a further installation of muster, beside Redis nodes and with sites of its own.
+type Variant struct {
+	Name  string
+	Redis []string // URLs of empty nodes, of a Cluster where there are several
+	Sites int      // default: as Options say
+}
 
 // Options say what to measure and where. Every field of the first group must be set; zero fields of the second one have
 // defaults.
@@ -41,30 +57,36 @@ type Options struct {
 	Redis    string // URL of an empty Redis of the run's own; "": engines without Redis only
 
 	Engines     []string   // default: every one
-	Workloads   []Workload // default: every one
+	Variants    []Variant  // beside the engines
+	Workloads   []Workload // default: every one but Sustained
 	Clients     int        // at once; default 512
+	PerRequest  int        // flows in a request of Batch, by as many fewer clients; default 32
 	Repetitions int        // default 5
-	Sites       int        // default 2,833: all there are
+	Sites       int        // default 2,833: all that are real
 	Slots       int        // per site; default 8
-	Capacity    int        // per slot; default 60
-	HotCapacity int        // of the large slots; default 150,000
+	Capacity    int        // per slot; default 100
+	HotCapacity int        // of the large slots; default 200,000
+	Contenders  int        // of Storm; default 50,000
+	Rate        float64    // flows a second of Steady; default as told there
 	Warm        time.Duration
-	Measure     time.Duration                    // default 5 s after a second of warming up
+	Measure     time.Duration                    // default 4 s after a second of warming up
+	Profiles    string                           // folder for CPU profiles of muster in each turn; "": none
 	Progress    func(format string, args ...any) // default: silence
 	Commit      string                           // for the report
 	Command     string                           // for the report
 }
 
-// Quick shortens a run to about a minute.
+// Quick shortens a run to three or four minutes.
 func (o Options) Quick() Options {
-	o.Repetitions, o.Warm, o.Measure = 1, 500*time.Millisecond, 1500*time.Millisecond
-	o.Capacity, o.HotCapacity = 20, 60_000
+	o.Repetitions, o.Warm, o.Measure, o.Contenders = 1, 500*time.Millisecond, 1500*time.Millisecond, 10_000
+	o.Capacity, o.HotCapacity = 20, 80_000
 	return o
 }
 
 func (o Options) withDefaults() Options {
 	for field, value := range map[*int]int{
-		&o.Clients: 512, &o.Repetitions: 5, &o.Sites: 2833, &o.Slots: 8, &o.Capacity: 60, &o.HotCapacity: 150_000,
+		&o.Clients: 512, &o.PerRequest: 32, &o.Repetitions: 5, &o.Sites: 2833, &o.Slots: 8, &o.Capacity: 100, &o.HotCapacity: 200_000,
+		&o.Contenders: 50_000,
 	} {
 		if *field == 0 {
 			*field = value
@@ -74,7 +96,7 @@ func (o Options) withDefaults() Options {
 		o.Warm = time.Second
 	}
 	if o.Measure == 0 {
-		o.Measure = 5 * time.Second
+		o.Measure = 4 * time.Second
 	}
 	if o.Engines == nil {
 		o.Engines = Engines
@@ -101,11 +123,16 @@ func (o Options) validate() error {
 		check(!postgres || o.Postgres != "", "%s needs PostgreSQL", name)
 		check(!redis || o.Redis != "", "%s needs Redis", name)
 	}
+	for _, v := range o.Variants {
+		check(v.Name != "" && !slices.Contains(Engines, v.Name) && len(v.Redis) > 0 && v.Sites >= 0, "%+v is no variant", v)
+		check(o.Postgres != "", "%s needs PostgreSQL", v.Name)
+	}
 	for _, w := range o.Workloads {
-		check(slices.Contains(Workloads, w), "there is no workload %q", w)
+		check(w == Sustained || slices.Contains(Workloads, w), "there is no workload %q", w)
 	}
 	check(o.Clients > 0 && o.Repetitions > 0 && o.Sites > 0 && o.Slots > 0 && o.Capacity > 0 && o.HotCapacity > 0, "a number is below 1")
-	check(o.Slots <= 60, "%d slots do not fit into a day that opens at 10", o.Slots)
+	check(o.PerRequest > 0 && o.PerRequest <= 128 && o.Contenders >= stormPlaces && o.Rate >= 0, "a number is out of bounds")
+	check(o.Slots <= maxSlots, "%d slots do not fit into a day that opens at 10", o.Slots)
 	check(o.Warm >= 0 && o.Measure > 0, "a time is not positive")
 	return errors.Join(faults...)
 }
@@ -113,7 +140,7 @@ func (o Options) validate() error {
 // needs tells what stands behind an engine.
 func needs(name string) (postgres, redis bool) {
 	switch name {
-	case Ours, string(baseline.Script):
+	case Ours, string(baseline.Script), string(baseline.Commands):
 		return true, true
 	case string(baseline.SkipLocked), string(baseline.Counter):
 		return true, false
@@ -121,14 +148,24 @@ func needs(name string) (postgres, redis bool) {
 	return false, false
 }
 
-// takes says whether an engine is measured under a workload.
-func takes(name string, w Workload) bool {
-	_, redis := needs(name)
+// takes says whether an engine is measured under a workload. Those that take long show the engines that they are about.
+func takes(engine string, w Workload) bool {
+	_, redis := needs(engine)
+	variant := !slices.Contains(Engines, engine)
+	muster := engine == Ours || engine == Embedded || variant
 	switch w {
 	case Hot:
-		return name != string(baseline.NoOp)
+		return engine != string(baseline.NoOp)
 	case Holds:
-		return redis
+		return redis || variant
+	case Batch, Sustained, Storm:
+		return muster
+	case Steady:
+		return engine != string(baseline.NoOp) && engine != string(baseline.Commands)
+	case Surge:
+		return muster || engine == string(baseline.SkipLocked)
+	case Search:
+		return muster && engine != Embedded || engine == string(baseline.NoOp)
 	}
 	return true
 }

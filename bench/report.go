@@ -2,12 +2,10 @@ package bench
 
 import (
 	"fmt"
-	"maps"
 	"os"
 	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"muster/bench/baseline"
@@ -21,11 +19,14 @@ type Report struct {
 	Command     string             `json:"command"`
 	At          time.Time          `json:"at"`
 	Clients     int                `json:"clients"`
+	PerRequest  int                `json:"perRequest"` // flows of a batch
 	Repetitions int                `json:"repetitions"`
 	Sites       int                `json:"sites"`
 	Seconds     float64            `json:"seconds"` // measured in each turn
 	Ratios      map[string]float64 `json:"ratios"`
-	Versus      map[string]string  `json:"versus"` // which engines a ratio compares
+	Versus      map[string]string  `json:"versus"`    // what a ratio compares
+	SlotBytes   map[string]float64 `json:"slotBytes"` // of Redis, by engine
+	Figures     []Figure           `json:"figures"`   // of single parts
 	Summaries   []Summary          `json:"summaries"`
 	Turns       []Turn             `json:"turns"`
 }
@@ -46,7 +47,16 @@ type Latency struct {
 	P999 float64 `json:"p999"`
 }
 
-// Turn is one measurement. Flows of the workload "holds" are holds.
+// Figure is what a part by itself was measured at.
+type Figure struct {
+	Name  string  `json:"name"`
+	Value float64 `json:"value"`
+	Unit  string  `json:"unit"`
+	Note  string  `json:"note,omitempty"`
+}
+
+// Turn is one measurement. Flows of the workload "holds" are holds, those of "search" searches, whose times stand under
+// holds, and those of "storm" people who were answered.
 type Turn struct {
 	Engine       string             `json:"engine"`
 	Workload     Workload           `json:"workload"`
@@ -57,46 +67,83 @@ type Turn struct {
 	Failed       int64              `json:"failed"`
 	FirstFailure string             `json:"firstFailure,omitempty"`
 	FlowsPerSec  float64            `json:"flowsPerSecond"`
+	TimedFrom    string             `json:"timedFrom"`         // "send", or "plan" where the load is open
+	Planned      float64            `json:"planned,omitempty"` // flows a second of an open loop
+	Missed       int64              `json:"missed,omitempty"`  // flows of the plan that were due and had not begun
 	Hold         Latency            `json:"holdMs"`
 	Confirm      Latency            `json:"confirmMs"`
 	Flow         Latency            `json:"flowMs"`
 	CPU          map[string]float64 `json:"cpuMicrosPerFlow"` // by process
+	OtherCores   float64            `json:"otherCores"`       // busy with anything else on this machine
+	Allocations  float64            `json:"allocationsPerFlow,omitempty"`
+	ClaimBytes   float64            `json:"redisBytesPerClaim,omitempty"`
+	ReplyBytes   int64              `json:"replyBytes,omitempty"`
+	Storm        *StormResult       `json:"storm,omitempty"`
 	Audit        *Findings          `json:"audit,omitempty"`
+}
+
+// StormResult is what became of a crowd at one slot.
+type StormResult struct {
+	Contenders  int64   `json:"contenders"`
+	Booked      int64   `json:"booked"`
+	Refused     int64   `json:"refused"`
+	SoldOut     float64 `json:"soldOutSeconds"`
+	AllAnswered float64 `json:"allAnsweredSeconds"`
 }
 
 // Summary is the median of an engine's turns under a workload, and the spread of its flows/s.
 type Summary struct {
-	Engine   string             `json:"engine"`
-	Workload Workload           `json:"workload"`
-	Counts   bool               `json:"counts"`
-	Turns    int                `json:"turns"`
-	Median   float64            `json:"flowsPerSecond"`
-	Least    float64            `json:"least"`
-	Most     float64            `json:"most"`
-	Hold     Latency            `json:"holdMs"`
-	Confirm  Latency            `json:"confirmMs"`
-	Flow     Latency            `json:"flowMs"`
-	CPU      map[string]float64 `json:"cpuMicrosPerFlow"`
+	Engine      string             `json:"engine"`
+	Workload    Workload           `json:"workload"`
+	Counts      bool               `json:"counts"`
+	Turns       int                `json:"turns"`
+	TimedFrom   string             `json:"timedFrom"`
+	Planned     float64            `json:"planned,omitempty"`
+	Missed      float64            `json:"missed,omitempty"`
+	Median      float64            `json:"flowsPerSecond"`
+	Least       float64            `json:"least"`
+	Most        float64            `json:"most"`
+	Hold        Latency            `json:"holdMs"`
+	Confirm     Latency            `json:"confirmMs"`
+	Flow        Latency            `json:"flowMs"`
+	CPU         map[string]float64 `json:"cpuMicrosPerFlow"`
+	OtherCores  float64            `json:"otherCores"`
+	Allocations float64            `json:"allocationsPerFlow,omitempty"`
+	ClaimBytes  float64            `json:"redisBytesPerClaim,omitempty"`
+	SoldOut     float64            `json:"soldOutSeconds,omitempty"`
+	AllAnswered float64            `json:"allAnsweredSeconds,omitempty"`
 }
 
 func newReport(o Options) *Report {
 	return &Report{
 		Machine: Machine{CPU: cpuModel(), Cores: runtime.NumCPU(), System: system(), Go: runtime.Version()},
-		Commit:  o.Commit, Command: o.Command, At: time.Now().UTC().Truncate(time.Second), Clients: o.Clients,
+		Commit:  o.Commit, Command: o.Command, At: time.Now().UTC().Truncate(time.Second), Clients: o.Clients, PerRequest: o.PerRequest,
 		Repetitions: o.Repetitions, Sites: o.Sites, Seconds: o.Measure.Seconds(),
-		Ratios: make(map[string]float64), Versus: make(map[string]string),
+		Ratios: make(map[string]float64), Versus: make(map[string]string), SlotBytes: make(map[string]float64),
 	}
 }
 
-func newTurn(engine string, w Workload, repetition int, l *load, spent usage, took time.Duration) Turn {
+// turn is what was measured.
+func (m *measurement) turn(engine string) Turn {
+	l := m.load
 	t := Turn{
-		Engine: engine, Workload: w, Repetition: repetition, Counts: true, Flows: l.flows.Load(), Failed: l.failed.Load(),
-		FirstFailure: l.firstFailure, Hold: latency(&l.holds), Confirm: latency(&l.confirms), Flow: latency(&l.both),
-		CPU: make(map[string]float64),
+		Engine: engine, Workload: m.workload, Repetition: m.repetition, Counts: true, Flows: l.flows.Load(), Failed: l.failed.Load(),
+		FirstFailure: l.firstFailure, Hold: latency(&l.holds), Confirm: latency(&l.confirmed), Flow: latency(&l.both),
+		TimedFrom: "send", Missed: m.missed, CPU: make(map[string]float64), OtherCores: m.others.Seconds() / m.took.Seconds(),
 	}
-	t.FlowsPerSec = float64(t.Flows) / took.Seconds()
-	for process, used := range spent {
-		t.CPU[process] = float64(used.Microseconds()) / max(1, float64(t.Flows))
+	flows := max(1, float64(t.Flows))
+	t.FlowsPerSec = float64(t.Flows) / m.took.Seconds()
+	t.Allocations = m.allocations / flows
+	t.ReplyBytes = l.bytes.Load() / max(1, t.Flows)
+	for process, used := range m.spent {
+		t.CPU[process] = float64(used.Microseconds()) / flows
+	}
+	if m.plan != nil {
+		t.TimedFrom, t.Planned = "plan", m.plan.rate
+	}
+	if s := m.crowd; s != nil {
+		t.Storm = &StormResult{Contenders: int64(m.Contenders), Booked: s.booked.Load(), Refused: s.refused.Load(),
+			SoldOut: s.lastBooked.Sub(m.began).Seconds(), AllAnswered: m.took.Seconds()}
 	}
 	return t
 }
@@ -113,6 +160,12 @@ func (t *Turn) doesNotCount(why string) {
 
 func (t Turn) String() string {
 	line := fmt.Sprintf("%d %s %s: %.0f flows/s", t.Repetition+1, t.Workload, t.Engine, t.FlowsPerSec)
+	if t.Storm != nil {
+		line += fmt.Sprintf(", sold out in %.2f s, all answered in %.2f s", t.Storm.SoldOut, t.Storm.AllAnswered)
+	}
+	if t.Planned > 0 {
+		line += fmt.Sprintf(" of %.0f planned, p99 %.3g ms", t.Planned, t.Flow.P99)
+	}
 	if !t.Counts {
 		line += " DOES NOT COUNT: " + t.Why
 	}
@@ -122,8 +175,14 @@ func (t Turn) String() string {
 // summarize computes medians and ratios from the turns.
 func (r *Report) summarize() {
 	r.Counts = !slices.ContainsFunc(r.Turns, func(t Turn) bool { return !t.Counts })
-	for _, w := range Workloads {
-		for _, engine := range Engines {
+	engines := slices.Clone(Engines)
+	for _, t := range r.Turns {
+		if !slices.Contains(engines, t.Engine) {
+			engines = append(engines, t.Engine)
+		}
+	}
+	for _, w := range append(slices.Clone(Workloads), Sustained) {
+		for _, engine := range engines {
 			var turns []Turn
 			for _, t := range r.Turns {
 				if t.Engine == engine && t.Workload == w {
@@ -154,13 +213,23 @@ func summaryOf(turns []Turn) Summary {
 	}
 	rates := of(func(t *Turn) float64 { return t.FlowsPerSec })
 	s := Summary{
-		Engine: turns[0].Engine, Workload: turns[0].Workload, Turns: len(turns), Median: median(rates), Least: rates[0],
-		Most: rates[len(rates)-1], Hold: delay(func(t *Turn) Latency { return t.Hold }),
-		Confirm: delay(func(t *Turn) Latency { return t.Confirm }), Flow: delay(func(t *Turn) Latency { return t.Flow }),
-		CPU: make(map[string]float64), Counts: !slices.ContainsFunc(turns, func(t Turn) bool { return !t.Counts }),
+		Engine: turns[0].Engine, Workload: turns[0].Workload, Turns: len(turns), TimedFrom: turns[0].TimedFrom,
+		Median: median(rates), Least: rates[0], Most: rates[len(rates)-1],
+		Hold: delay(func(t *Turn) Latency { return t.Hold }), Confirm: delay(func(t *Turn) Latency { return t.Confirm }),
+		Flow: delay(func(t *Turn) Latency { return t.Flow }), CPU: make(map[string]float64),
+		Counts:      !slices.ContainsFunc(turns, func(t Turn) bool { return !t.Counts }),
+		Planned:     median(of(func(t *Turn) float64 { return t.Planned })),
+		Missed:      median(of(func(t *Turn) float64 { return float64(t.Missed) })),
+		OtherCores:  median(of(func(t *Turn) float64 { return t.OtherCores })),
+		Allocations: median(of(func(t *Turn) float64 { return t.Allocations })),
+		ClaimBytes:  median(of(func(t *Turn) float64 { return t.ClaimBytes })),
 	}
 	for process := range turns[0].CPU {
 		s.CPU[process] = median(of(func(t *Turn) float64 { return t.CPU[process] }))
+	}
+	if turns[0].Storm != nil {
+		s.SoldOut = median(of(func(t *Turn) float64 { return t.Storm.SoldOut }))
+		s.AllAnswered = median(of(func(t *Turn) float64 { return t.Storm.AllAnswered }))
 	}
 	return s
 }
@@ -210,41 +279,9 @@ func (r *Report) compare() {
 	ratio("flows_vs_uncombined", ours, r.summary(script, Spread), rate)
 	ratio("embedded_vs_postgres", r.summary(Embedded, Spread), r.postgres(Spread), rate)
 	ratio("redis_cpu_vs_single", r.summary(script, Holds), r.summary(Ours, Holds), func(s *Summary) float64 { return s.CPU[cpuRedis] })
+	ratio("batch_vs_postgres", r.summary(Ours, Batch), r.postgres(Spread), rate)
+	ratio("search_vs_noop", r.summary(Ours, Search), r.summary(string(baseline.NoOp), Search), rate)
 	ratio("hold_p99_vs_postgres", r.postgres(Spread), ours, func(s *Summary) float64 { return s.Hold.P99 })
-}
-
-// Table is the report for people.
-func (r *Report) Table() string {
-	var text strings.Builder
-	m := &r.Machine
-	fmt.Fprintf(&text, "%s, %d cores, %s, %s, PostgreSQL %s\ncommit %s\n%s\n", m.CPU, m.Cores, m.System, m.Go, m.Postgres, r.Commit, r.Command)
-	fmt.Fprintf(&text, "%d clients in a closed loop, %d sites, %d turns of %.3g s each; medians\n\n", r.Clients, r.Sites, r.Repetitions, r.Seconds)
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(table, "workload\tengine\tflows/s\tleast–most\thold p50/p99/p99.9 ms\tconfirm p50/p99/p99.9 ms\t",
-		"CPU µs/flow: server\tRedis\tPostgreSQL\tgenerator\t\n")
-	for _, s := range r.Summaries {
-		note := ""
-		if !s.Counts {
-			note = " DOES NOT COUNT"
-		}
-		fmt.Fprintf(table, "%s\t%s\t%.0f%s\t%.0f–%.0f\t%s\t%s\t%s\t%s\t%s\t%s\t\n", s.Workload, s.Engine, s.Median, note, s.Least, s.Most,
-			s.Hold, s.Confirm, figure(s.CPU, cpuServer), figure(s.CPU, cpuRedis), figure(s.CPU, cpuPostgres), figure(s.CPU, cpuGenerator))
-	}
-	_ = table.Flush() // a strings.Builder takes everything
-	text.WriteByte('\n')
-	for _, name := range slices.Sorted(maps.Keys(r.Ratios)) {
-		fmt.Fprintf(&text, "%-22s %8.2f  %s\n", name, r.Ratios[name], r.Versus[name])
-	}
-	return text.String()
-}
-
-func (l Latency) String() string { return fmt.Sprintf("%.3g/%.3g/%.3g", l.P50, l.P99, l.P999) }
-
-func figure(figures map[string]float64, name string) string {
-	if value, ok := figures[name]; ok {
-		return fmt.Sprintf("%.0f", value)
-	}
-	return "–"
 }
 
 // cpuModel names the processor, as far as the system tells.

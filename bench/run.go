@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 
@@ -23,10 +22,11 @@ const maxFailedShare = 0.01
 
 type runner struct {
 	Options
-	world      *world
 	databases  *databases
-	redis      *redis.Client
+	redis      *redis.Client // of all engines but variants
 	contenders []*contender
+	rates      map[string]float64 // flows/s of the last closed loop, by engine
+	replyBytes int                // of a search
 	report     *Report
 }
 
@@ -37,18 +37,13 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	r := &runner{Options: o, report: newReport(o)}
-	if r.world, err = newWorld(o); err != nil {
-		return nil, err
-	}
+	r := &runner{Options: o, report: newReport(o), rates: make(map[string]float64), replyBytes: 4096}
 	defer func() { err = errors.Join(err, r.close(context.WithoutCancel(ctx))) }()
 	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
-	for _, name := range o.Engines {
-		if err := r.enter(ctx, name); err != nil {
-			return nil, fmt.Errorf("preparing %s: %w", name, err)
-		}
+	if err := r.enterAll(ctx); err != nil {
+		return nil, err
 	}
 	if err := r.settle(ctx); err != nil {
 		return nil, err
@@ -65,6 +60,32 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	return r.report, err
 }
 
+func (r *runner) enterAll(ctx context.Context) error {
+	usual, err := newWorld(r.Options)
+	if err != nil {
+		return err
+	}
+	for _, name := range r.Engines {
+		if err := r.enter(ctx, usual, name, nil); err != nil {
+			return fmt.Errorf("preparing %s: %w", name, err)
+		}
+	}
+	for _, v := range r.Variants {
+		w := usual
+		if v.Sites > 0 {
+			o := r.Options
+			o.Sites = v.Sites
+			if w, err = newWorld(o); err != nil {
+				return err
+			}
+		}
+		if err := r.enter(ctx, w, v.Name, v.Redis); err != nil {
+			return fmt.Errorf("preparing %s: %w", v.Name, err)
+		}
+	}
+	return nil
+}
+
 func (r *runner) open(ctx context.Context) (err error) {
 	if r.Postgres != "" {
 		if r.databases, err = openDatabases(ctx, r.Postgres); err != nil {
@@ -75,9 +96,15 @@ func (r *runner) open(ctx context.Context) (err error) {
 	if r.Redis == "" {
 		return nil
 	}
-	options, err := redis.ParseURL(r.Redis)
+	r.redis, err = emptyRedis(ctx, r.Redis)
+	return err
+}
+
+// emptyRedis connects to a node that must be a run's own.
+func emptyRedis(ctx context.Context, url string) (*redis.Client, error) {
+	options, err := redis.ParseURL(url)
 	if err != nil {
-		return errors.New("the address of Redis is not a URL such as redis://host:port")
+		return nil, errors.New("the address of Redis is not a URL such as redis://host:port")
 	}
 	client := redis.NewClient(options)
 	size, err := client.DBSize(ctx).Result()
@@ -85,15 +112,24 @@ func (r *runner) open(ctx context.Context) (err error) {
 		err = fmt.Errorf("the Redis of a benchmark must be its own and empty, and this one has %d keys", size)
 	}
 	if err != nil {
-		return errors.Join(err, client.Close())
+		return nil, errors.Join(err, client.Close())
 	}
-	r.redis = client
-	return nil
+	return client, nil
 }
 
 func (r *runner) close(ctx context.Context) (err error) {
+	closed := make(map[*redis.Client]bool)
 	if r.redis != nil {
+		closed[r.redis] = true
 		err = errors.Join(r.redis.FlushAll(ctx).Err(), r.redis.Close())
+	}
+	for _, c := range r.contenders {
+		for _, node := range c.redis {
+			if !closed[node] {
+				closed[node] = true
+				err = errors.Join(err, node.FlushAll(ctx).Err(), node.Close())
+			}
+		}
 	}
 	if r.databases != nil {
 		err = errors.Join(err, r.databases.close(ctx))
@@ -101,35 +137,70 @@ func (r *runner) close(ctx context.Context) (err error) {
 	return err
 }
 
-// enter prepares an engine.
-func (r *runner) enter(ctx context.Context, name string) error {
-	r.Progress("preparing %s", name)
-	c := &contender{Name: name}
-	c.told.references = make(map[string]struct{})
-	c.postgres, c.redis = needs(name)
+// enter prepares an engine; a variant has Redis nodes of its own.
+func (r *runner) enter(ctx context.Context, w *world, name string, nodes []string) error {
+	r.Progress("preparing %s with %d sites", name, len(w.sites))
+	c := &contender{Name: name, world: w}
+	r.contenders = append(r.contenders, c)
+	var shared bool
+	c.postgres, shared = needs(name)
+	if shared {
+		c.redis, nodes = []*redis.Client{r.redis}, []string{r.Redis}
+	}
+	for i := len(c.redis); i < len(nodes); i++ {
+		client, err := emptyRedis(ctx, nodes[i])
+		if err != nil {
+			return err
+		}
+		c.redis, c.postgres = append(c.redis, client), true
+	}
 	folder := filepath.Join(r.Folder, name)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return err
 	}
-	var database, inventory string
+	var database string
 	if c.postgres {
 		var err error
 		if database, err = r.databases.create(ctx); err != nil {
 			return err
 		}
 	}
-	if c.redis {
-		inventory = r.Redis
-	}
-	switch name {
-	case Ours, Embedded:
-		c.engine = &ours{program: r.Program, folder: folder, postgres: database, redis: inventory}
-	default:
-		config := baseline.Config{Kind: baseline.Kind(name), Postgres: database, Redis: inventory}
+	kind := baseline.Kind(name)
+	if slices.Contains(Engines, name) && name != Ours && name != Embedded {
+		config := baseline.Config{Kind: kind, Postgres: database}
+		if shared {
+			config.Redis = r.Redis
+		}
 		c.engine = &baselineEngine{config: config, folder: folder, self: r.Self}
+	} else {
+		c.engine = &ours{program: r.Program, folder: folder, postgres: database, redis: nodes}
 	}
-	r.contenders = append(r.contenders, c)
-	return c.prepare(ctx, r.world)
+	return r.prepare(ctx, c)
+}
+
+// prepare fills an engine, and weighs what that takes of Redis.
+func (r *runner) prepare(ctx context.Context, c *contender) error {
+	before, err := memory(ctx, c.redis)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := c.engine.prepare(ctx, c.world); err != nil || len(c.redis) == 0 {
+		return err
+	}
+	server, _, err := c.start(ctx, c.world)
+	if err != nil {
+		return err
+	}
+	server.stop()
+	after, err := memory(ctx, c.redis)
+	slots := 0
+	for i := range c.world.sites {
+		slots += c.world.sites[i].slots
+	}
+	r.report.SlotBytes[c.Name] = float64(after-before) / float64(slots)
+	r.Progress("%s has %d slots after %v", c.Name, slots, time.Since(began).Round(time.Second))
+	return err
 }
 
 // settle has PostgreSQL write down what preparing left behind, so that no engine pays for it.
@@ -154,7 +225,11 @@ func (r *runner) round(ctx context.Context, repetition int) error {
 				continue
 			}
 			turn, err := r.turn(ctx, c, w, repetition)
-			if err != nil {
+			switch {
+			case errors.Is(err, errNoRate):
+				r.Progress("%s under %s: %v", c.Name, w, err)
+				continue
+			case err != nil:
 				return fmt.Errorf("%s under %s: %w", c.Name, w, err)
 			}
 			r.report.Turns = append(r.report.Turns, turn)
@@ -162,68 +237,6 @@ func (r *runner) round(ctx context.Context, repetition int) error {
 		}
 	}
 	return nil
-}
-
-// turn measures one engine under one workload, once.
-func (r *runner) turn(ctx context.Context, c *contender, w Workload, repetition int) (Turn, error) {
-	server, address, err := c.start(ctx, r.world)
-	if err != nil {
-		return Turn{}, err
-	}
-	defer server.stop()
-	l := newLoad(address, r.Clients)
-	l.persons, l.told, l.confirm = &c.persons, &c.told, w != Holds
-	l.keys = fmt.Sprintf("bench-%d-", os.Getpid())
-	l.choose = anyOf(r.world.spread)
-	if w == Hot {
-		l.choose = anyOf(r.world.hot[repetition : repetition+1])
-	}
-	m := &meter{server: server.pid()}
-	if c.redis {
-		m.redis = r.redis
-	}
-	if c.postgres {
-		m.postmaster = r.databases.postmaster
-	}
-	spent, took, err := r.measure(ctx, l, m)
-	if err != nil {
-		return Turn{}, server.explain(err)
-	}
-	turn := newTurn(c.Name, w, repetition, l, spent, took)
-	return turn, r.audit(ctx, c, &turn)
-}
-
-// measure runs the load: warming up, then for the time that counts.
-func (r *runner) measure(ctx context.Context, l *load, m *meter) (spent usage, took time.Duration, err error) {
-	if runtime.GOOS != "linux" {
-		m.server, m.postmaster = 0, 0 // their CPU cannot be seen
-	}
-	loading, stop := context.WithCancel(ctx)
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		l.run(loading, r.Clients)
-	}()
-	defer func() {
-		stop()
-		<-ended
-	}()
-	if err := wait(ctx, r.Warm); err != nil {
-		return nil, 0, err
-	}
-	before, err := m.read(ctx)
-	if err != nil {
-		return nil, 0, err
-	}
-	began := time.Now()
-	l.measuring.Store(true)
-	if err := wait(ctx, r.Measure); err != nil {
-		return nil, 0, err
-	}
-	l.measuring.Store(false)
-	took = time.Since(began)
-	after, err := m.read(ctx)
-	return after.since(before), took, err
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -235,25 +248,4 @@ func wait(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
-}
-
-// audit judges an engine's books after a turn.
-func (r *runner) audit(ctx context.Context, c *contender, t *Turn) error {
-	rows, kept, err := c.books(ctx, r.world)
-	if err != nil {
-		return fmt.Errorf("reading the books: %w", err)
-	}
-	if kept {
-		t.Audit = new(judge(rows, r.world.places(), &c.told))
-		if !t.Audit.Clean() {
-			t.doesNotCount(t.Audit.String())
-		}
-	}
-	if err := c.selfAudit(ctx); err != nil {
-		t.doesNotCount(err.Error())
-	}
-	if share := float64(t.Failed) / max(1, float64(t.Flows+t.Failed)); t.Flows == 0 || share > maxFailedShare {
-		t.doesNotCount(fmt.Sprintf("%d of %d flows failed, the first one so: %s", t.Failed, t.Flows+t.Failed, t.FirstFailure))
-	}
-	return nil
 }

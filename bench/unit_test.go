@@ -53,21 +53,31 @@ func TestBuckets(t *testing.T) {
 // Every fault that books can have is found, and sound books are clean.
 func TestJudge(t *testing.T) {
 	slot := func(n int) allocator.SlotID {
-		return allocator.SlotID{Site: "A", Start: allocator.Minute(n), Length: 10}
+		return allocator.SlotID{Site: "A", Start: allocator.Minute(n), Length: slotMinutes}
 	}
-	places := []place{{slot: slot(1), capacity: 2}, {slot: slot(2), capacity: 1}}
-	sound := []row{{"r1", "p1", slot(1), 1}, {"r2", "p2", slot(1), 2}, {"r3", "p3", slot(2), 1}}
+	capacity := func(s allocator.SlotID) int { return map[allocator.SlotID]int{slot(1): 2, slot(2): 1}[s] }
+	named := func(text string) name {
+		n, ok := nameOf(text)
+		if !ok {
+			t.Fatal(text)
+		}
+		return n
+	}
+	booked := func(reference, person string, n int, place int32) row {
+		return row{named(reference), named(person), slot(n), place}
+	}
+	sound := []row{booked("r1", "p1", 1, 1), booked("r2", "p2", 1, 2), booked("r3", "p3", 2, 1)}
 	with := func(rows ...row) []row { return append(slices.Clone(sound), rows...) }
 	told := func(references ...string) *acknowledged {
-		a := &acknowledged{references: make(map[string]struct{})}
+		a := new(acknowledged)
 		for _, r := range references {
-			a.booked(r)
+			a.add([]name{named(r)}, 0)
 		}
 		return a
 	}
 	maybe := told("r1", "r2")
-	maybe.perhaps()
-	counted := []row{{"r1", "p1", slot(1), noPlace}, {"r2", "p2", slot(1), noPlace}}
+	maybe.add(nil, 1)
+	counted := []row{booked("r1", "p1", 1, noPlace), booked("r2", "p2", 1, noPlace)}
 	for name, c := range map[string]struct {
 		rows []row
 		told *acknowledged
@@ -76,15 +86,15 @@ func TestJudge(t *testing.T) {
 		"sound":           {sound, told("r1", "r2", "r3"), Findings{Bookings: 3}},
 		"unknown":         {sound, maybe, Findings{Bookings: 3, Unknown: 1}},
 		"no places":       {counted, told("r1", "r2"), Findings{Bookings: 2}},
-		"oversold":        {with(row{"r4", "p4", slot(2), 2}), told("r1", "r2", "r3", "r4"), Findings{Bookings: 4, Oversold: 1}},
-		"not published":   {with(row{"r4", "p4", slot(9), 1}), told("r1", "r2", "r3", "r4"), Findings{Bookings: 4, Oversold: 1}},
-		"place twice":     {[]row{sound[0], {"r2", "p2", slot(1), 1}}, told("r1", "r2"), Findings{Bookings: 2, Duplicates: 1}},
-		"person twice":    {[]row{sound[0], {"r2", "p1", slot(1), 2}}, told("r1", "r2"), Findings{Bookings: 2, People: 1}},
+		"oversold":        {with(booked("r4", "p4", 2, 2)), told("r1", "r2", "r3", "r4"), Findings{Bookings: 4, Oversold: 1}},
+		"not published":   {with(booked("r4", "p4", 9, 1)), told("r1", "r2", "r3", "r4"), Findings{Bookings: 4, Oversold: 1}},
+		"place twice":     {[]row{sound[0], booked("r2", "p2", 1, 1)}, told("r1", "r2"), Findings{Bookings: 2, Duplicates: 1}},
+		"person twice":    {[]row{sound[0], booked("r2", "p1", 1, 2)}, told("r1", "r2"), Findings{Bookings: 2, People: 1}},
 		"lost":            {sound[:2], told("r1", "r2", "r3"), Findings{Bookings: 2, Lost: 1}},
 		"stray":           {sound, told("r1", "r3"), Findings{Bookings: 3, Strays: 1}},
 		"reference twice": {sound, told("r1", "r2", "r3", "r3"), Findings{Bookings: 3, Duplicates: 1}},
 	} {
-		got := judge(c.rows, places, c.told)
+		got := judge(c.rows, capacity, c.told)
 		if got != c.want {
 			t.Errorf("%s: %+v, want %+v", name, got, c.want)
 		}
@@ -131,14 +141,14 @@ func TestRatios(t *testing.T) {
 
 // People's numbers are valid and never the same.
 func TestNHSNumbers(t *testing.T) {
-	seen, missing := make(map[string]bool), 0
+	seen, missing := make(map[[10]byte]bool), 0
 	for n := range int64(5_000) {
 		number, ok := nhsNumber(n)
 		if !ok {
 			missing++
 			continue
 		}
-		if _, valid := allocator.ValidNHSNumber(number); !valid || seen[number] {
+		if _, valid := allocator.ValidNHSNumber(string(number[:])); !valid || seen[number] {
 			t.Fatalf("number %d is %s, invalid or not the only one", n, number)
 		}
 		seen[number] = true

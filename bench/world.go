@@ -2,6 +2,7 @@ package bench
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"muster/allocator"
@@ -12,36 +13,44 @@ import (
 // The one service and the slots of every site.
 const (
 	service     = "RSV:Adult"
-	slotMinutes = 10
+	slotMinutes = 5
 	firstSlot   = allocator.TimeOfDay(10 * 60)
+	maxSlots    = 14 * 60 / slotMinutes // what is left of that day
+	stormPlaces = 150
 )
 
 // world is what every engine publishes before it is measured.
 type world struct {
 	date   allocator.Date
-	spread []place // all slots of the real sites
-	hot    []place // one large slot a repetition
-	sites  []venue // of both
-	starts []time.Time
+	starts []start
+	sites  []venue
+	spread []venue // the real sites, with Slots each
+	hot    []venue // one large slot a repetition
+	storms []venue // one slot of 150 places a repetition
+	byID   map[allocator.SiteID]*venue
 }
 
-// venue is a site and the capacity of each of its slots.
+// start is when a slot begins.
+type start struct {
+	text   string // as clients write it
+	minute allocator.Minute
+}
+
+// venue is a site whose first so many slots have a capacity each.
 type venue struct {
 	allocator.Site
 	slots, capacity int
-	first           place // the first of its slots
+	number          int // of its first slot, in a list of all slots
 }
 
 // place is a slot to be booked.
 type place struct {
-	site     allocator.SiteID
-	start    string // as clients write it
-	slot     allocator.SlotID
-	capacity int
+	site  allocator.SiteID
+	start string
 }
 
 func newWorld(o Options) (*world, error) {
-	sites, err := sample.Sites()
+	sites, err := sitesOf(o.Sites)
 	if err != nil {
 		return nil, err
 	}
@@ -49,52 +58,95 @@ func newWorld(o Options) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Sites > len(sites) {
-		return nil, fmt.Errorf("%d sites are asked for, and there are %d", o.Sites, len(sites))
-	}
 	w := &world{date: allocator.DateOf(time.Now().In(zone)) + 7}
 	for i := range o.Slots {
-		w.starts = append(w.starts, w.date.At(firstSlot+allocator.TimeOfDay(i*slotMinutes), zone).UTC())
+		at := w.date.At(firstSlot+allocator.TimeOfDay(i*slotMinutes), zone).UTC()
+		w.starts = append(w.starts, start{at.Format(time.RFC3339), allocator.MinuteOf(at)})
 	}
-	for _, site := range sites[:o.Sites] {
-		w.add(&w.spread, venue{Site: site, slots: o.Slots, capacity: o.Capacity})
+	for _, site := range sites {
+		w.sites = append(w.sites, venue{Site: site, slots: o.Slots, capacity: o.Capacity})
 	}
-	for i := range o.Repetitions {
-		site := sites[0]
-		site.ID = allocator.SiteID(fmt.Sprintf("HOT%03d", i))
-		w.add(&w.hot, venue{Site: site, slots: 1, capacity: o.HotCapacity})
+	for _, large := range []struct {
+		name     string
+		capacity int
+	}{{"HOT", o.HotCapacity}, {"STORM", stormPlaces}} {
+		for i := range o.Repetitions {
+			site := sites[0]
+			site.ID = allocator.SiteID(fmt.Sprintf("%s%03d", large.name, i))
+			w.sites = append(w.sites, venue{Site: site, slots: 1, capacity: large.capacity})
+		}
+	}
+	n := len(sites)
+	w.spread, w.hot, w.storms = w.sites[:n], w.sites[n:n+o.Repetitions], w.sites[n+o.Repetitions:]
+	w.byID = make(map[allocator.SiteID]*venue, len(w.sites))
+	next := 0
+	for i := range w.sites {
+		v := &w.sites[i]
+		v.number = next
+		next += v.slots
+		w.byID[v.ID] = v
 	}
 	return w, nil
 }
 
-func (w *world) add(to *[]place, v venue) {
-	for _, start := range w.starts[:v.slots] {
-		slot := allocator.SlotID{Site: v.ID, Start: allocator.MinuteOf(start), Length: slotMinutes}
-		*to = append(*to, place{v.ID, start.Format(time.RFC3339), slot, v.capacity})
+// sitesOf are the real sites, the first n of them; beyond their number, copies of them a few kilometres away.
+func sitesOf(n int) ([]allocator.Site, error) {
+	real, err := sample.Sites()
+	if err != nil || n <= len(real) {
+		return real[:min(n, len(real))], err
 	}
-	v.first = (*to)[len(*to)-v.slots]
-	w.sites = append(w.sites, v)
+	dice := rand.New(rand.NewPCG(1, uint64(n)))
+	sites := make([]allocator.Site, n)
+	for i := range sites {
+		sites[i] = real[i%len(real)]
+		if i >= len(real) {
+			sites[i].ID = allocator.SiteID(fmt.Sprintf("X%06d", i))
+			sites[i].Lat += dice.NormFloat64() * 0.05
+			sites[i].Lon += dice.NormFloat64() * 0.08
+		}
+	}
+	return sites, nil
 }
 
-// places are all slots there are.
-func (w *world) places() []place { return append(w.spread[:len(w.spread):len(w.spread)], w.hot...) }
+// slot is the n-th slot of a venue.
+func (w *world) slot(v *venue, n int) allocator.SlotID {
+	return allocator.SlotID{Site: v.ID, Start: w.starts[n].minute, Length: slotMinutes}
+}
 
-// rows are the slots as baselines keep them.
-func (w *world) rows() []baseline.Slot {
-	var rows []baseline.Slot
-	for _, p := range w.places() {
-		rows = append(rows, baseline.Slot{Site: string(p.site), Start: p.start, Capacity: p.capacity})
+// capacity is what was published of a slot; 0 where nothing was.
+func (w *world) capacity(slot allocator.SlotID) int {
+	v := w.byID[slot.Site]
+	n := int(slot.Start-w.starts[0].minute) / slotMinutes
+	if v == nil || n < 0 || n >= v.slots || w.slot(v, n) != slot {
+		return 0
+	}
+	return v.capacity
+}
+
+// rows are the slots as baselines keep them; numbered finds a slot by its number in this list, from 1.
+func (w *world) rows() (rows []baseline.Slot) {
+	for i := range w.sites {
+		v := &w.sites[i]
+		for _, s := range w.starts[:v.slots] {
+			rows = append(rows, baseline.Slot{Site: string(v.ID), Start: s.text, Capacity: v.capacity})
+		}
 	}
 	return rows
 }
 
-// nhsNumber makes a valid NHS number of a counter; ok is false for the one in eleven that has no check digit.
-func nhsNumber(n int64) (number string, ok bool) {
-	base := fmt.Sprintf("%09d", 400_000_000+n)
-	sum := 0
-	for i, digit := range base {
-		sum += int(digit-'0') * (10 - i)
+func (w *world) numbered() (slots []allocator.SlotID) {
+	for i := range w.sites {
+		for n := range w.sites[i].slots {
+			slots = append(slots, w.slot(&w.sites[i], n))
+		}
 	}
-	check := (11 - sum%11) % 11
-	return fmt.Sprintf("%s%d", base, check), check < 10
+	return slots
+}
+
+// anyOf chooses among the slots of venues evenly.
+func (w *world) anyOf(venues []venue) func() place {
+	return func() place {
+		v := &venues[rand.IntN(len(venues))]
+		return place{v.ID, w.starts[rand.IntN(v.slots)].text}
+	}
 }

@@ -8,6 +8,7 @@
 package baseline
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,7 @@ const (
 	SkipLocked Kind = "postgres-skip-locked" // a row per place, taken by SELECT … FOR UPDATE SKIP LOCKED
 	Counter    Kind = "postgres-counter"     // a row per slot with a guarded counter
 	Script     Kind = "redis-script"         // one script call per hold, one transaction per confirm
+	Commands   Kind = "redis-commands"       // plain Redis commands for a hold, one transaction per confirm
 	NoOp       Kind = "no-op"                // HTTP alone: nothing is kept
 )
 
@@ -41,7 +43,8 @@ const connections = 32
 type Config struct {
 	Kind     Kind
 	Postgres string // URL of a database that Fill has filled
-	Redis    string // URL; Script only
+	Redis    string // URL; Script and Commands only
+	Search   int    // bytes of the no-op's reply to a search
 }
 
 var (
@@ -70,7 +73,7 @@ func Serve(ctx context.Context, c Config, listener net.Listener) error {
 		return err
 	}
 	defer s.close()
-	h := handler{ctx: ctx, slots: slots, store: s}
+	h := handler{ctx: ctx, slots: slots, store: s, found: bytes.Repeat([]byte{' '}, c.Search)}
 	server := &fasthttp.Server{Handler: h.serve, NoDefaultServerHeader: true, CloseOnShutdown: true}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
@@ -104,6 +107,12 @@ func open(ctx context.Context, c Config) (map[slotName]int32, store, error) {
 		return slots, &counter{pool}, nil
 	case Script:
 		s, err := newScripted(ctx, pool, c.Redis)
+		if err != nil {
+			pool.Close()
+		}
+		return slots, s, err
+	case Commands:
+		s, err := newCommands(ctx, pool, c.Redis)
 		if err != nil {
 			pool.Close()
 		}

@@ -20,9 +20,11 @@ type handler struct {
 	ctx   context.Context // of the server: a client that goes away undoes nothing
 	slots map[slotName]int32
 	store store
+	found []byte // answers every search, where there is anything
 }
 
 const (
+	search  = "/v1/sites"
 	holds   = "/v1/holds"
 	confirm = "/confirm"
 )
@@ -31,6 +33,8 @@ func (h *handler) serve(x *fasthttp.RequestCtx) {
 	path := x.Path()
 	rest, ok := bytes.CutPrefix(path, []byte(holds))
 	switch {
+	case len(h.found) > 0 && x.IsGet() && string(path) == search:
+		h.search(x)
 	case !ok || !x.IsPost():
 		x.SetStatusCode(fasthttp.StatusNotFound)
 	case len(rest) == 0:
@@ -40,6 +44,17 @@ func (h *handler) serve(x *fasthttp.RequestCtx) {
 	default:
 		x.SetStatusCode(fasthttp.StatusNotFound)
 	}
+}
+
+// search reads what it is asked and answers the same always.
+func (h *handler) search(x *fasthttp.RequestCtx) {
+	q := x.QueryArgs()
+	if len(q.Peek("postcode")) == 0 || len(q.Peek("service")) == 0 {
+		x.SetStatusCode(fasthttp.StatusBadRequest)
+		return
+	}
+	x.SetContentType("application/json")
+	x.Response.SetBodyRaw(h.found)
 }
 
 type claim struct {

@@ -34,7 +34,8 @@ var schemas = map[Kind]string{
 		CREATE TABLE counters (slot int PRIMARY KEY, free int NOT NULL CHECK (free >= 0)) WITH (fillfactor = 50);
 		CREATE TABLE holds (hold text PRIMARY KEY, slot int NOT NULL, held_until timestamptz NOT NULL);
 		CREATE INDEX holds_lapse ON holds (held_until);`,
-	Script: bookingsTable + placeIndex,
+	Script:   bookingsTable + placeIndex,
+	Commands: bookingsTable + placeIndex,
 }
 
 // fillings give every slot its places.
@@ -47,13 +48,14 @@ var fillings = map[Kind]string{
 // filled are the tables that fillings write.
 var filled = map[Kind]string{SkipLocked: ", places", Counter: ", counters"}
 
-// Fill makes the tables of a kind in an empty database and fills them with slots.
-func Fill(ctx context.Context, kind Kind, url string, slots []Slot) error {
+// Fill makes what a baseline keeps in an empty database, and in Redis, and fills it with slots.
+func Fill(ctx context.Context, config Config, slots []Slot) error {
+	kind := config.Kind
 	schema, ok := schemas[kind]
 	if !ok {
 		return nil
 	}
-	c, err := pgx.Connect(ctx, url)
+	c, err := pgx.Connect(ctx, config.Postgres)
 	if err != nil {
 		return err
 	}
@@ -72,6 +74,9 @@ func Fill(ctx context.Context, kind Kind, url string, slots []Slot) error {
 		return err
 	}
 	_, err = c.Exec(ctx, "VACUUM ANALYZE slots"+filled[kind])
+	if err == nil && kind == Commands {
+		err = fillLists(ctx, c, config.Redis, slots)
+	}
 	return err
 }
 

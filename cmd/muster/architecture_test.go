@@ -62,7 +62,7 @@ var rooms = []room{
 	{path: "muster/loadtest/crash", testing: true, outside: true},
 	{path: "muster/bench", may: []string{
 		core, "muster/allocator/cockroachledger", "muster/allocator/sqliteledger", "muster/bench/baseline", "muster/cmd/muster/sample",
-		"github.com/valyala/fasthttp", pgxLib, redisLib,
+		"muster/geo", pgxLib, redisLib,
 	}, testing: true, outside: true},
 	{path: "muster/bench/baseline", may: []string{core, "github.com/valyala/fasthttp", pgxLib, redisLib}, testing: true, outside: true},
 	{path: "muster/deploy/image/sbom", outside: true},
