@@ -229,13 +229,18 @@ func FuzzToken(f *testing.F) {
 	})
 }
 
+func signature(s *Secret, body []byte) []byte {
+	sum := s.hold.sumBytes(body)
+	return sum[:signatureBytes]
+}
+
 // FuzzSignedBody: even a body that was signed by mistake cannot break the reader.
 func FuzzSignedBody(f *testing.F) {
 	secret := NewSecret([]byte("0123456789abcdef"))
 	raw, _ := tokenEncoding.DecodeString(secret.sign(sampleTicket()))
 	f.Add(raw[:len(raw)-signatureBytes])
 	f.Fuzz(func(t *testing.T, body []byte) {
-		signed := append(append([]byte(nil), body...), mac(secret.hold[:], string(body))[:signatureBytes]...)
+		signed := append(append([]byte(nil), body...), signature(&secret, body)...)
 		got, err := secret.open(tokenEncoding.EncodeToString(signed))
 		if err == nil && len(got.Legs) == 0 {
 			t.Error("a ticket without a leg")
@@ -280,10 +285,7 @@ func TestManageTokens(t *testing.T) {
 func TestSealing(t *testing.T) {
 	secret := NewSecret([]byte("0123456789abcdef"))
 	p := Person{NHSNumber: "9434765919", GivenName: "Zoë", FamilyName: "O’Hara", DateOfBirth: dateOf(t, "1950-02-01"), HasBirth: true, Email: "z@example.org"}
-	sealed, err := secret.seal(42, &p)
-	if err != nil {
-		t.Fatal(err)
-	}
+	sealed := secret.seal(42, &p)
 	if strings.Contains(string(sealed), "9434765919") || strings.Contains(string(sealed), "Hara") {
 		t.Error("the sealed form shows what it seals")
 	}

@@ -3,6 +3,7 @@ package allocator
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 )
@@ -11,7 +12,9 @@ import (
 //
 // Why: an empty script call costs the store as much as deciding several holds inside it, and a commit costs the ledger as
 // much for one row as for a hundred. So while one call is under way the next batch forms, by itself: no timer delays a
-// lone request, and the busier the place the larger its batches.
+// lone request, and the busier the place the larger its batches. Before it takes a batch the lane lets every request run
+// that is ready to: on a busy machine many are about to hand in an item, above all those of one batch of a client's, whose
+// first item would otherwise leave alone. On an idle one nobody is ready, and this costs next to nothing.
 //
 // Why it is correct: the store decides the items of a call in order, each on the state that the earlier ones left, so a
 // batch is the same as its items one after the other. Each item gets its own answer; one that is refused changes nothing.
@@ -21,12 +24,17 @@ import (
 // Bounds: at most cap(queue) wait and at most `most` go in one call; beyond that a request is refused at once, which costs
 // no more than a channel's fullness check. First come, first served, whatever the site. An item whose caller gave up
 // before its call began is not sent.
+//
+// Memory: a place in the queue, with the channel of its answer, is used again by whoever got that answer, since the lane does
+// not touch it any more. One whose caller gave up stays the lane's, and one that was posted is never used again.
 type combiner[I, O any] struct {
 	queue   chan *waiting[I, O]
 	most    int
 	timeout time.Duration
 	do      func(ctx context.Context, items []I) ([]O, error)
-	pace    pacer
+	places  sync.Pool // of *waiting[I, O] that nobody else has
+
+	batch []*waiting[I, O] // the lane's own, for its next call
 
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -35,7 +43,7 @@ type combiner[I, O any] struct {
 type waiting[I, O any] struct {
 	ctx   context.Context
 	item  I
-	reply chan answer[O]
+	reply chan answer[O] // with room for the one answer; nil: nobody waits for it
 }
 
 type answer[O any] struct {
@@ -48,7 +56,8 @@ var errNotStarted = &Error{Code: CodeOverloaded, Detail: "too much is waiting", 
 
 func newCombiner[I, O any](pace pacer, queue, most int, timeout time.Duration, do func(context.Context, []I) ([]O, error)) *combiner[I, O] {
 	return &combiner[I, O]{
-		pace: pace, queue: make(chan *waiting[I, O], queue), most: most, timeout: timeout, do: do, stop: make(chan struct{}),
+		queue: make(chan *waiting[I, O], queue), most: most, do: do, stop: make(chan struct{}),
+		timeout: pace.jittered(timeout), // its callers hear of it before they give up
 	}
 }
 
@@ -64,7 +73,8 @@ func (c *combiner[I, O]) end() {
 
 // submit hands in an item and waits for its answer, or for the end of ctx: then the item may or may not have happened.
 func (c *combiner[I, O]) submit(ctx context.Context, item I) (O, error) {
-	w := &waiting[I, O]{ctx: ctx, item: item, reply: make(chan answer[O], 1)}
+	w := c.place()
+	w.ctx, w.item = ctx, item
 	select {
 	case c.queue <- w:
 	default:
@@ -73,6 +83,8 @@ func (c *combiner[I, O]) submit(ctx context.Context, item I) (O, error) {
 	}
 	select {
 	case a := <-w.reply:
+		*w = waiting[I, O]{reply: w.reply}
+		c.places.Put(w)
 		return a.value, a.err
 	case <-ctx.Done():
 		var none O
@@ -80,10 +92,18 @@ func (c *combiner[I, O]) submit(ctx context.Context, item I) (O, error) {
 	}
 }
 
+// place is one in the queue that nobody else has.
+func (c *combiner[I, O]) place() *waiting[I, O] {
+	if w, ok := c.places.Get().(*waiting[I, O]); ok {
+		return w
+	}
+	return &waiting[I, O]{reply: make(chan answer[O], 1)}
+}
+
 // post hands in an item whose answer nobody waits for; false when the queue is full.
 func (c *combiner[I, O]) post(item I) bool {
 	select {
-	case c.queue <- &waiting[I, O]{ctx: context.Background(), item: item, reply: make(chan answer[O], 1)}:
+	case c.queue <- &waiting[I, O]{ctx: context.Background(), item: item}:
 		return true
 	default:
 		return false
@@ -94,6 +114,7 @@ func (c *combiner[I, O]) run() {
 	for {
 		select {
 		case w := <-c.queue:
+			runtime.Gosched()
 			c.call(c.gather(w))
 		case <-c.stop:
 			for {
@@ -110,7 +131,8 @@ func (c *combiner[I, O]) run() {
 
 // gather takes what waits, up to a batch.
 func (c *combiner[I, O]) gather(first *waiting[I, O]) []*waiting[I, O] {
-	batch := []*waiting[I, O]{first}
+	batch := append(c.batch[:0], first)
+	defer func() { c.batch = batch }()
 	for len(batch) < c.most {
 		select {
 		case w := <-c.queue:
@@ -123,10 +145,11 @@ func (c *combiner[I, O]) gather(first *waiting[I, O]) []*waiting[I, O] {
 }
 
 func (c *combiner[I, O]) call(batch []*waiting[I, O]) {
+	defer clear(batch) // or what has its answer would stay in memory until the next batch
 	alive := batch[:0]
 	for _, w := range batch {
 		if w.ctx.Err() != nil {
-			w.reply <- answer[O]{err: errNotStarted}
+			w.answer(answer[O]{err: errNotStarted})
 			continue
 		}
 		alive = append(alive, w)
@@ -138,7 +161,7 @@ func (c *combiner[I, O]) call(batch []*waiting[I, O]) {
 	for i, w := range alive {
 		items[i] = w.item
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), c.pace.jittered(c.timeout)) // its callers hear of it before they give up
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
 	values, err := c.do(ctx, items)
 	if err == nil && len(values) != len(items) {
@@ -146,9 +169,16 @@ func (c *combiner[I, O]) call(batch []*waiting[I, O]) {
 	}
 	for i, w := range alive {
 		if err != nil {
-			w.reply <- answer[O]{err: err}
+			w.answer(answer[O]{err: err})
 		} else {
-			w.reply <- answer[O]{value: values[i]}
+			w.answer(answer[O]{value: values[i]})
 		}
+	}
+}
+
+// answer is the last that the lane does with an item.
+func (w *waiting[I, O]) answer(a answer[O]) {
+	if w.reply != nil {
+		w.reply <- a
 	}
 }

@@ -42,7 +42,7 @@ func (a *Allocator) Confirm(ctx context.Context, r ConfirmRequest) ([]BookingVie
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.limits.ConfirmDeadline)
+	ctx, cancel := bounded(ctx, a.limits.ConfirmDeadline)
 	defer cancel()
 	c := &confirmation{a: a, ticket: t, caller: r.Caller}
 	if err := c.prepare(ctx, r.People); err != nil {
@@ -63,7 +63,7 @@ func (c *confirmation) prepare(ctx context.Context, people []Person) error {
 	if len(people) != 1 && len(people) != n {
 		return &Error{Code: CodeInvalid, Detail: "one person per claim, or one for all", Faults: []Fault{{"/people", fmt.Sprintf("has %d entries for %d claims", len(people), n)}}}
 	}
-	seen := make(map[PersonDose]bool)
+	c.legs, c.rows, c.owners = make([]confirmLeg, 0, len(c.ticket.Legs)), make([]Booking, 0, n), make([]int, 0, n)
 	for i := range c.ticket.Legs {
 		l := &c.ticket.Legs[i]
 		entry, err := c.a.knownSite(ctx, l.Site)
@@ -84,16 +84,23 @@ func (c *confirmation) prepare(ctx context.Context, people []Person) error {
 			if err != nil {
 				return err
 			}
-			if p, ok := row.PersonDose(); ok && seen[p] {
+			if c.hasPersonDose(&row) {
 				return Refuse(CodeAlreadyBooked, "one person cannot have two bookings of the same programme and dose")
-			} else if ok {
-				seen[p] = true
 			}
 			c.rows = append(c.rows, row)
 			c.owners = append(c.owners, i)
 		}
 	}
 	return nil
+}
+
+// hasPersonDose says whether an earlier row is of the same person, programme and dose.
+func (c *confirmation) hasPersonDose(row *Booking) bool {
+	p, ok := row.PersonDose()
+	return ok && slices.ContainsFunc(c.rows, func(b Booking) bool {
+		other, ok := b.PersonDose()
+		return ok && other == p
+	})
 }
 
 // row writes a claim's row for a person.
@@ -124,8 +131,8 @@ func (c *confirmation) row(ctx context.Context, l *leg, j int, p *Person, who in
 			return row, &Error{Code: CodeNotEligible, Detail: fmt.Sprintf("%s is not offered to this age", claim.Service), Faults: []Fault{{fmt.Sprintf("/people/%d/dateOfBirth", who), "is outside the service's ages"}}}
 		}
 	}
-	row.Sealed, err = c.a.secret.seal(row.Key, &person)
-	return row, err
+	row.Sealed = c.a.secret.seal(row.Key, &person)
+	return row, nil
 }
 
 // replace finds the booking that is to be moved. That it is live is for the recording transaction to see.
@@ -190,7 +197,7 @@ func (c *confirmation) run(ctx context.Context) ([]BookingView, error) {
 
 // record sends the rows until the answer is definite or time is up.
 func (c *confirmation) record(ctx context.Context) (RecordResult, error) {
-	item := Recording{Claims: slices.Clone(c.rows), Replaces: c.moved, Actor: c.caller.actor()}
+	item := Recording{Claims: slices.Clone(c.rows), Pins: make([]Evidence, 0, len(c.legs)), Replaces: c.moved, Actor: c.caller.actor()}
 	for i := range c.legs {
 		item.Pins = append(item.Pins, c.legs[i].evidence)
 	}
@@ -221,15 +228,20 @@ func untilDefinite[T any](ctx context.Context, a *Allocator, write func(context.
 	}
 }
 
-// refuse voids every claim, and only then says why. Where the request turns out to be recorded, that is the answer.
-func (c *confirmation) refuse(ctx context.Context, code Code, claim int) ([]BookingView, error) {
-	result, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {
-		results, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})
+// void tells the ledger that claims will never be booked, until its answer is definite or time is up.
+func (a *Allocator) void(ctx context.Context, v Voiding) (RecordResult, error) {
+	return untilDefinite(ctx, a, func(ctx context.Context) (RecordResult, error) {
+		results, err := a.ledger.Void(ctx, []Voiding{v})
 		if err != nil {
 			return RecordResult{}, err
 		}
 		return results[0], nil
 	})
+}
+
+// refuse voids every claim, and only then says why. Where the request turns out to be recorded, that is the answer.
+func (c *confirmation) refuse(ctx context.Context, code Code, claim int) ([]BookingView, error) {
+	result, err := c.a.void(ctx, Voiding{Claims: c.rows, Reason: code})
 	if err != nil {
 		return nil, err
 	}
@@ -289,19 +301,17 @@ func (c *confirmation) succeed(ctx context.Context, result RecordResult) ([]Book
 	if result.Replaced != nil {
 		c.a.freeNow(c.a.Shard(result.Replaced.Slot.Site), endedRow(result.Replaced))
 	}
-	rows := make(map[BookingKey]*Booking, len(result.Rows))
-	for i := range result.Rows {
-		rows[result.Rows[i].Key] = &result.Rows[i]
-	}
 	views := make([]BookingView, len(c.rows))
 	for i := range c.legs {
 		l := &c.legs[i]
 		settled := SettleItem{Site: l.Site}
 		for j := range l.Claims {
-			row := rows[c.rows[l.first+j].Key]
-			if row == nil {
+			key := c.rows[l.first+j].Key
+			at := slices.IndexFunc(result.Rows, func(b Booking) bool { return b.Key == key })
+			if at < 0 {
 				return nil, fmt.Errorf("the ledger has no row for claim %d of hold %s", j, l.ID)
 			}
+			row := &result.Rows[at]
 			settled.ID = row.Hold
 			if row.Status.Live() {
 				settled.Places = append(settled.Places, Placed{row.Slot, row.Place, row.Service})

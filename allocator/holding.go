@@ -6,9 +6,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -17,7 +19,7 @@ import (
 // The same client, key and body get the same hold again as long as the key is remembered. A refused request leaves no
 // trace and may be sent again with the same key.
 func (a *Allocator) Hold(ctx context.Context, r HoldRequest) (Hold, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.limits.HoldDeadline)
+	ctx, cancel := bounded(ctx, a.limits.HoldDeadline)
 	defer cancel()
 	if a.ledgerQuiet() {
 		return Hold{}, ledgerError(fmt.Errorf("new holds have stopped: %w", ErrUnavailable))
@@ -50,7 +52,7 @@ func (a *Allocator) holdLegs(ctx context.Context, r *HoldRequest) (Hold, error) 
 		}
 		defer a.running.Delete(running)
 	}
-	var granted []HoldResult
+	granted := make([]HoldResult, 0, len(wishes))
 	for i := range wishes {
 		result, err := a.holdLeg(ctx, r, &wishes[i])
 		if err != nil {
@@ -64,36 +66,42 @@ func (a *Allocator) holdLegs(ctx context.Context, r *HoldRequest) (Hold, error) 
 
 // wishes parts a request by site, and fingerprints the whole body in each part.
 func (a *Allocator) wishes(r *HoldRequest) []wish {
-	body := sha256.New()
-	bySite := make(map[SiteID]*wish)
+	print := fingerprint(r.Claims)
+	wishes := make([]wish, 0, 1)
 	for i, c := range r.Claims {
-		var b []byte
-		b = binary.AppendVarint(b, c.Start.UnixMilli())
-		b = binary.AppendVarint(b, int64(c.Length))
-		fmt.Fprintf(body, "%q %q %x ", c.Site, c.Service, b)
-		w := bySite[c.Site]
-		if w == nil {
-			w = &wish{item: HoldItem{
-				Key: a.secret.Request(r.Caller.Client, r.IdempotencyKey, c.Site), Site: c.Site,
+		at := slices.IndexFunc(wishes, func(w wish) bool { return w.item.Site == c.Site })
+		if at < 0 {
+			at = len(wishes)
+			wishes = append(wishes, wish{item: HoldItem{
+				Key: a.secret.Request(r.Caller.Client, r.IdempotencyKey, c.Site), Print: print, Site: c.Site,
 				LengthMs: a.limits.HoldLength.Milliseconds(), GraceMs: a.limits.Grace.Milliseconds(),
-			}}
-			bySite[c.Site] = w
+			}})
 		}
-		w.claims = append(w.claims, c)
-		w.indexes = append(w.indexes, i)
-	}
-	var print [8]byte
-	copy(print[:], body.Sum(nil))
-	print[0] |= 1 // zero means "not known"
-	wishes := make([]wish, 0, len(bySite))
-	for _, w := range bySite {
-		w.item.Print = print
-		wishes = append(wishes, *w)
+		wishes[at].claims = append(wishes[at].claims, c)
+		wishes[at].indexes = append(wishes[at].indexes, i)
 	}
 	slices.SortFunc(wishes, func(x, y wish) int {
 		return cmp.Or(cmp.Compare(a.Shard(x.item.Site), a.Shard(y.item.Site)), cmp.Compare(x.item.Site, y.item.Site))
 	})
 	return wishes
+}
+
+// fingerprint tells one body from another. It is remembered with the key, also by servers of other versions.
+func fingerprint(claims []ClaimRequest) (print [8]byte) {
+	var room [256]byte
+	b := room[:0]
+	for i := range claims {
+		c := &claims[i]
+		b = append(strconv.AppendQuote(b, string(c.Site)), ' ')
+		b = append(strconv.AppendQuote(b, string(c.Service)), ' ')
+		var number [2 * binary.MaxVarintLen64]byte
+		n := binary.AppendVarint(binary.AppendVarint(number[:0], c.Start.UnixMilli()), int64(c.Length))
+		b = append(hex.AppendEncode(b, n), ' ')
+	}
+	sum := sha256.Sum256(b)
+	copy(print[:], sum[:])
+	print[0] |= 1 // zero means "not known"
+	return print
 }
 
 // retries bounds how often a hold adapts to a moving world: a stale day, a site being rebuilt, lapsed holds to reap.
@@ -184,7 +192,7 @@ func (a *Allocator) resolveClaims(ctx context.Context, r *HoldRequest, w *wish) 
 		return err
 	}
 	w.entry = entry
-	w.item.Claims = nil
+	w.item.Claims = make([]HoldClaim, 0, len(w.claims)) // never the memory of an earlier try, which the lane may still have
 	for i, c := range w.claims {
 		claim, err := a.resolveClaim(ctx, r.Caller, entry, c)
 		if err != nil {
@@ -292,11 +300,12 @@ func (a *Allocator) giveBack(ctx context.Context, wishes []wish, granted []HoldR
 // acknowledge makes the answer. The hold lasts as long as its shortest part.
 func (a *Allocator) acknowledge(r *HoldRequest, wishes []wish, granted []HoldResult) Hold {
 	h := Hold{Claims: make([]HeldClaim, len(r.Claims))}
-	t := &ticket{}
+	t := &ticket{Legs: make([]leg, 0, len(wishes))}
 	var deadline, now int64
 	for i := range wishes {
 		w, g := &wishes[i], &granted[i].Grant
-		l := leg{ID: g.ID, Site: w.item.Site, Epoch: g.Epoch, DeadlineMs: g.DeadlineMs, GraceMs: w.item.GraceMs}
+		l := leg{ID: g.ID, Site: w.item.Site, Epoch: g.Epoch, DeadlineMs: g.DeadlineMs, GraceMs: w.item.GraceMs,
+			Claims: make([]legClaim, 0, len(w.item.Claims))}
 		for j, c := range w.item.Claims {
 			l.Claims = append(l.Claims, legClaim{
 				Index: w.indexes[j], Start: c.Slot.Start, Length: c.Slot.Length, Date: c.Date, Service: c.Service,

@@ -1,8 +1,8 @@
 package allocator
 
 import (
+	"crypto/cipher"
 	"crypto/hmac"
-	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
@@ -73,47 +73,43 @@ type PersonKey [16]byte
 
 // Secret derives every key of an installation from one secret: a key per purpose (HMAC-SHA-256 as a pseudo-random
 // function, with the purpose as its label).
-type Secret struct{ request, booking, person, hold, manage, personal, cursor [32]byte }
+type Secret struct {
+	request, booking, person, hold, manage macKey
+
+	personal cipher.AEAD // of people's details; safe for concurrent use
+}
 
 // NewSecret takes at least 16 bytes of secret material.
 func NewSecret(material []byte) Secret {
-	derive := func(purpose string) (out [32]byte) {
-		copy(out[:], mac(material, "muster/v1", purpose))
-		return out
+	root := newMacKey(material)
+	derive := func(purpose string) macKey {
+		key := root.sum("muster/v1", purpose)
+		return newMacKey(key[:])
 	}
+	personal := root.sum("muster/v1", "personal")
 	return Secret{
 		request: derive("request"), booking: derive("booking"), person: derive("person"), hold: derive("hold"),
-		manage: derive("manage"), personal: derive("personal"), cursor: derive("cursor"),
+		manage: derive("manage"), personal: newPersonalCipher(personal),
 	}
-}
-
-// mac hashes parts so that their borders count.
-func mac(key []byte, parts ...string) []byte {
-	h := hmac.New(sha256.New, key)
-	var n [8]byte
-	for _, p := range parts {
-		binary.BigEndian.PutUint64(n[:], uint64(len(p)))
-		h.Write(n[:])
-		h.Write([]byte(p))
-	}
-	return h.Sum(nil)
 }
 
 // Request derives the key of a client's request at a site.
 func (s *Secret) Request(client, idempotencyKey string, site SiteID) (k RequestKey) {
-	copy(k[:], mac(s.request[:], client, idempotencyKey, string(site)))
+	sum := s.request.sum(client, idempotencyKey, string(site))
+	copy(k[:], sum[:])
 	return k
 }
 
 // Booking derives the key of the row that claim index of a request has in the ledger.
 func (s *Secret) Booking(request RequestKey, index int) BookingKey {
-	sum := mac(s.booking[:], string(request[:]), string(rune(index)))
-	return BookingKey(binary.BigEndian.Uint64(sum) >> (64 - BookingKeyBits))
+	sum := s.booking.sum(string(request[:]), string(rune(index)))
+	return BookingKey(binary.BigEndian.Uint64(sum[:8]) >> (64 - BookingKeyBits))
 }
 
 // Person derives a person's key from a normalised NHS number.
 func (s *Secret) Person(nhsNumber string) (k PersonKey) {
-	copy(k[:], mac(s.person[:], nhsNumber))
+	sum := s.person.sum(nhsNumber)
+	copy(k[:], sum[:])
 	return k
 }
 
@@ -123,18 +119,25 @@ const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 // Reference writes a booking key for people: XXXX-XXXX-XXXX-C, twelve characters of base 32 and a check character that
 // catches any one wrong character and any two neighbours exchanged.
 func (k BookingKey) Reference() string {
+	text := k.reference()
+	return string(text[:])
+}
+
+// reference is Reference without a string to keep.
+func (k BookingKey) reference() (text [16]byte) {
 	var digits [12]byte
+	at := 0
 	for i := range digits {
 		digits[i] = byte(k>>(55-5*i)) & 31
-	}
-	out := make([]byte, 0, 16)
-	for i, d := range digits {
 		if i > 0 && i%4 == 0 {
-			out = append(out, '-')
+			text[at] = '-'
+			at++
 		}
-		out = append(out, alphabet[d])
+		text[at] = alphabet[digits[i]]
+		at++
 	}
-	return string(append(out, '-', alphabet[checkDigit(digits[:])]))
+	text[at], text[at+1] = '-', alphabet[checkDigit(digits[:])]
+	return text
 }
 
 // ParseReference reads a reference in either case, with or without separators, taking O for 0 and I and L for 1.
@@ -196,7 +199,9 @@ var manageEncoding = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
 // ManageToken is the secret that opens a booking: 26 characters, derived from its key and hold, the same whenever the
 // confirm is repeated. Unlike the reference it is never shown again.
 func (s *Secret) ManageToken(k BookingKey) string {
-	return manageEncoding.EncodeToString(mac(s.manage[:], k.Reference())[:16])
+	reference := k.reference()
+	sum := s.manage.sum(string(reference[:]))
+	return manageEncoding.EncodeToString(sum[:16])
 }
 
 // Manages says, in constant time, whether the token opens the booking.

@@ -288,13 +288,7 @@ func (a *Allocator) refuseWalkIn(ctx context.Context, r *WalkInRequest, entry *s
 		Key: a.secret.Booking(request, 0), Hold: HoldID{Key: request}, Slot: slot, Service: r.Service,
 		Date: DateOf(slot.Start.Time().In(entry.zone())),
 	}
-	result, err := untilDefinite(ctx, a, func(ctx context.Context) (RecordResult, error) {
-		results, err := a.ledger.Void(ctx, []Voiding{{Claims: []Booking{row}, Reason: CodeOf(refusal)}})
-		if err != nil {
-			return RecordResult{}, err
-		}
-		return results[0], nil
-	})
+	result, err := a.void(ctx, Voiding{Claims: []Booking{row}, Reason: CodeOf(refusal)})
 	if err != nil {
 		return BookingView{}, err
 	}

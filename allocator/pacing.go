@@ -26,6 +26,14 @@ func (p pacer) draw() uint64 {
 	return binary.BigEndian.Uint64(b[:])
 }
 
+// bounded bounds a context, where it is not bounded as closely already.
+func bounded(ctx context.Context, most time.Duration) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= most {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, most)
+}
+
 // name is one that nobody else has.
 func (p pacer) name() string { return fmt.Sprintf("%016x%016x", p.draw(), p.draw()) }
 

@@ -188,13 +188,7 @@ func (a *Allocator) releaseLost(ctx context.Context, l *leg) error {
 	for j, c := range l.Claims {
 		pin.Places = append(pin.Places, Placed{l.slot(j), c.Place, c.Service})
 	}
-	result, err := untilDefinite(ctx, a, func(ctx context.Context) (RecordResult, error) {
-		results, err := a.ledger.Void(ctx, []Voiding{a.voiding(&pin, CodeHoldReleased)})
-		if err != nil {
-			return RecordResult{}, err
-		}
-		return results[0], nil
-	})
+	result, err := a.void(ctx, a.voiding(&pin, CodeHoldReleased))
 	if err == nil && result.Outcome == RecordedEver {
 		return Refuse(CodeHoldBooked, "the hold is a booking already: cancel that")
 	}

@@ -55,12 +55,12 @@ var tokenEncoding = base64.RawURLEncoding.Strict()
 
 // sign writes a ticket as an opaque token: URL-safe, self-contained, and refused when any byte of it differs.
 func (s *Secret) sign(t *ticket) string {
-	b := []byte{ticketVersion, byte(len(t.Legs))}
-	text := func(v string) { b = append(binary.AppendUvarint(b, uint64(len(v))), v...) }
+	var room [256]byte
+	b := append(room[:0], ticketVersion, byte(len(t.Legs)))
 	for i := range t.Legs {
 		l := &t.Legs[i]
-		b = append(b, l.ID.Bytes()...)
-		text(string(l.Site))
+		b = append(append(b, l.ID.Key[:]...), l.ID.Stamp[:]...)
+		b = appendText(b, string(l.Site))
 		b = binary.AppendUvarint(b, uint64(l.Epoch))
 		b = binary.AppendUvarint(b, uint64(l.DeadlineMs))
 		b = binary.AppendUvarint(b, uint64(l.GraceMs))
@@ -70,11 +70,18 @@ func (s *Secret) sign(t *ticket) string {
 			b = binary.AppendVarint(b, int64(c.Start))
 			b = binary.AppendUvarint(b, uint64(c.Length))
 			b = binary.AppendVarint(b, int64(c.Date))
-			text(string(c.Service))
+			b = appendText(b, string(c.Service))
 			b = binary.AppendUvarint(b, uint64(c.Place))
 		}
 	}
-	return tokenEncoding.EncodeToString(append(b, mac(s.hold[:], string(b))[:signatureBytes]...))
+	signature := s.hold.sumBytes(b)
+	b = append(b, signature[:signatureBytes]...)
+	var text [512]byte
+	return string(tokenEncoding.AppendEncode(text[:0], b))
+}
+
+func appendText(b []byte, text string) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(text))), text...)
 }
 
 var errToken = errors.New("not a token of this installation")
@@ -84,12 +91,14 @@ func (s *Secret) open(token string) (*ticket, error) {
 	if len(token) > maxTokenBytes {
 		return nil, errToken
 	}
-	b, err := tokenEncoding.DecodeString(token)
+	var room [512]byte
+	b, err := tokenEncoding.AppendDecode(room[:0], []byte(token))
 	if err != nil || len(b) < signatureBytes+2 {
 		return nil, errToken
 	}
 	body, signature := b[:len(b)-signatureBytes], b[len(b)-signatureBytes:]
-	if !hmac.Equal(mac(s.hold[:], string(body))[:signatureBytes], signature) || body[0] != ticketVersion {
+	right := s.hold.sumBytes(body)
+	if !hmac.Equal(right[:signatureBytes], signature) || body[0] != ticketVersion {
 		return nil, errToken
 	}
 	r := &reader{rest: body[2:]}
@@ -175,38 +184,49 @@ type sealedPerson struct {
 const personalKeyID = 1
 
 // seal encrypts a person's details with AES-256-GCM, bound to the booking they belong to: key id, nonce, ciphertext.
-func (s *Secret) seal(key BookingKey, p *Person) ([]byte, error) {
-	doc := sealedPerson{
-		NHSNumber: p.NHSNumber, GivenName: p.GivenName, FamilyName: p.FamilyName, Email: p.Email, Phone: p.Phone, Landline: p.Landline,
-	}
-	if p.HasBirth {
-		doc.DateOfBirth = p.DateOfBirth.String()
-	}
-	plain, err := json.Marshal(doc)
-	if err != nil {
-		return nil, fmt.Errorf("sealing a person's details: %w", err)
-	}
-	gcm, err := s.personalCipher()
-	if err != nil {
-		return nil, err
-	}
-	out := make([]byte, 1+gcm.NonceSize(), 1+gcm.NonceSize()+len(plain)+gcm.Overhead())
+func (s *Secret) seal(key BookingKey, p *Person) []byte {
+	reference := key.reference()
+	header := 1 + s.personal.NonceSize()
+	out := make([]byte, header, 192) // mostly enough
 	out[0] = personalKeyID
 	rand.Read(out[1:])
-	return gcm.Seal(out, out[1:], plain, []byte(key.Reference())), nil
+	whole := appendPerson(out, p)
+	return s.personal.Seal(whole[:header], whole[1:header], whole[header:], reference[:])
+}
+
+// appendPerson writes a person's sealedPerson as encoding/json does.
+func appendPerson(b []byte, p *Person) []byte {
+	b = append(b, '{')
+	first := len(b)
+	member := func(name, value string) {
+		if value == "" {
+			return
+		}
+		if len(b) > first {
+			b = append(b, ',')
+		}
+		b = AppendJSON(append(append(append(b, '"'), name...), '"', ':'), value)
+	}
+	member("nhs", p.NHSNumber)
+	member("given", p.GivenName)
+	member("family", p.FamilyName)
+	if p.HasBirth {
+		member("born", p.DateOfBirth.String())
+	}
+	member("email", p.Email)
+	member("phone", p.Phone)
+	member("landline", p.Landline)
+	return append(b, '}')
 }
 
 // unseal decrypts what seal wrote.
 func (s *Secret) unseal(key BookingKey, sealed []byte) (*Person, error) {
-	gcm, err := s.personalCipher()
-	if err != nil {
-		return nil, err
-	}
+	gcm, reference := s.personal, key.reference()
 	if len(sealed) < 1+gcm.NonceSize() || sealed[0] != personalKeyID {
 		return nil, errors.New("sealed details are of an unknown key or cut short")
 	}
 	nonce, body := sealed[1:1+gcm.NonceSize()], sealed[1+gcm.NonceSize():]
-	plain, err := gcm.Open(nil, nonce, body, []byte(key.Reference()))
+	plain, err := gcm.Open(nil, nonce, body, reference[:])
 	if err != nil {
 		return nil, fmt.Errorf("sealed details do not open: %w", err)
 	}
@@ -224,10 +244,15 @@ func (s *Secret) unseal(key BookingKey, sealed []byte) (*Person, error) {
 	return p, err
 }
 
-func (s *Secret) personalCipher() (cipher.AEAD, error) {
-	block, err := aes.NewCipher(s.personal[:])
+// newPersonalCipher is AES-256-GCM.
+func newPersonalCipher(key [32]byte) cipher.AEAD {
+	block, err := aes.NewCipher(key[:])
 	if err != nil {
-		return nil, err
+		panic(err) // only a key of another length is refused
 	}
-	return cipher.NewGCM(block)
+	gcm, err := cipher.NewGCM(block)
+	if err != nil {
+		panic(err) // AES has blocks of the one size that GCM takes
+	}
+	return gcm
 }

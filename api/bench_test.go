@@ -18,7 +18,9 @@ type surge struct {
 	bookings []allocator.BookingView
 }
 
-func (s *surge) Hold(context.Context, allocator.HoldRequest) (allocator.Hold, error) { return s.hold, nil }
+func (s *surge) Hold(context.Context, allocator.HoldRequest) (allocator.Hold, error) {
+	return s.hold, nil
+}
 
 func (s *surge) Confirm(context.Context, allocator.ConfirmRequest) ([]allocator.BookingView, error) {
 	return s.bookings, nil

@@ -73,8 +73,9 @@ func (o Options) WithDefaults() Options {
 	duration(&o.StreamIdle, 60*time.Second)
 	duration(&o.PollEvery, 250*time.Millisecond)
 	a := &o.Admission
-	a.Confirm = a.Confirm.withDefaults(Gate{8192, 2048, time.Second, 12 * time.Second})
-	a.Hold = a.Hold.withDefaults(Gate{4096, 1024, 250 * time.Millisecond, 5 * time.Second})
+	// The engine gives confirms and holds as long by default, and then needs no timers of its own.
+	a.Confirm = a.Confirm.withDefaults(Gate{8192, 2048, time.Second, 8 * time.Second})
+	a.Hold = a.Hold.withDefaults(Gate{4096, 1024, 250 * time.Millisecond, 3 * time.Second})
 	a.Search = a.Search.withDefaults(Gate{256, 512, 100 * time.Millisecond, 3 * time.Second})
 	a.Staff = a.Staff.withDefaults(Gate{128, 256, time.Second, 20 * time.Second})
 	a.Bulk = a.Bulk.withDefaults(Gate{8, 8, 2 * time.Second, 60 * time.Second})

@@ -26,14 +26,14 @@ func answerBugs() []Bug {
 		},
 		{
 			Name: "a refusal is told without a void row", Sentence: voidFirst,
-			Edits: edit(confirmingGo, "\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n",
-				"\tif ctx != nil {\n\t\tc.release(code)\n\t\treturn nil, c.refusal(code, claim)\n\t}\n\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n"),
+			Edits: edit(confirmingGo, "\tresult, err := c.a.void(ctx, Voiding{Claims: c.rows, Reason: code})\n",
+				"\tif ctx != nil {\n\t\tc.release(code)\n\t\treturn nil, c.refusal(code, claim)\n\t}\n\tresult, err := c.a.void(ctx, Voiding{Claims: c.rows, Reason: code})\n"),
 			By: []Check{simulator(seeds)},
 		},
 		{
 			Name: "places are freed before the void is definite", Sentence: voidFirst,
-			Edits: edit(confirmingGo, "\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n",
-				"\tc.release(code)\n\tresult, err := untilDefinite(ctx, c.a, func(ctx context.Context) (RecordResult, error) {\n\t\tresults, err := c.a.ledger.Void(ctx, []Voiding{{Claims: c.rows, Reason: code}})\n"),
+			Edits: edit(confirmingGo, "\tresult, err := c.a.void(ctx, Voiding{Claims: c.rows, Reason: code})\n",
+				"\tc.release(code)\n\tresult, err := c.a.void(ctx, Voiding{Claims: c.rows, Reason: code})\n"),
 			By: []Check{simulator(seeds)},
 		},
 		{

@@ -54,7 +54,7 @@ func confirmBugs() []Bug {
 		},
 		{
 			Name: "neighbours in a batch get each other's answers", Sentence: ownAnswer,
-			Edits: edit(combinerGo, "w.reply <- answer[O]{value: values[i]}", "w.reply <- answer[O]{value: values[len(values)-1-i]}"),
+			Edits: edit(combinerGo, "w.answer(answer[O]{value: values[i]})", "w.answer(answer[O]{value: values[len(values)-1-i]})"),
 			By:    []Check{core("TestCombinerGathers")},
 		},
 		{
