@@ -41,6 +41,7 @@ func (c *serveCommand) Run(p *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	defer suitServer(system)()
 	w := parts{ledger: c.ledgerFlags, inventory: c.inventoryFlags, secret: c.secretFlags, limits: c.limits(), dev: c.Dev, log: log}
 	if c.Sample {
 		w.filled = func(ledger allocator.Ledger) error { return p.loadSample(ledger, time.Now()) }
