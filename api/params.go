@@ -11,18 +11,36 @@ import (
 type params struct {
 	d      *decoder
 	values map[string]string
+	pairs  []pair // in place of values, where few plain ones were given
+}
+
+type pair struct{ name, value string }
+
+func (p params) get(name string) (value string, ok bool) {
+	for i := range p.pairs {
+		if p.pairs[i].name == name {
+			return p.pairs[i].value, true
+		}
+	}
+	value, ok = p.values[name]
+	return value, ok
 }
 
 func (p params) at(name string) string { return "/query" + escapePointer(name) }
 
-func (p params) has(name string) bool { _, ok := p.values[name]; return ok }
+func (p params) has(name string) bool { _, ok := p.get(name); return ok }
 
 func (p params) text(name string, maxBytes int) string {
-	return p.d.line(p.at(name), p.values[name], optional, maxBytes)
+	value, _ := p.get(name)
+	text, fault := trimmed(value, optional, maxBytes)
+	if fault != "" {
+		p.d.fault(p.at(name), "%s", fault)
+	}
+	return text
 }
 
 func (p params) integer(name string, low, high, absent int) int {
-	text, ok := p.values[name]
+	text, ok := p.get(name)
 	if !ok {
 		return absent
 	}
@@ -35,7 +53,7 @@ func (p params) integer(name string, low, high, absent int) int {
 }
 
 func (p params) number(name string, low, high, absent float64) float64 {
-	text, ok := p.values[name]
+	text, ok := p.get(name)
 	if !ok {
 		return absent
 	}
@@ -48,7 +66,7 @@ func (p params) number(name string, low, high, absent float64) float64 {
 }
 
 func (p params) boolean(name string) bool {
-	text, ok := p.values[name]
+	text, ok := p.get(name)
 	if ok && text != "true" && text != "false" {
 		p.d.fault(p.at(name), "must be true or false")
 	}
@@ -56,7 +74,7 @@ func (p params) boolean(name string) bool {
 }
 
 func (p params) choice(name string, words ...string) string {
-	text, ok := p.values[name]
+	text, ok := p.get(name)
 	if !ok {
 		return words[0]
 	}
@@ -69,7 +87,7 @@ func (p params) choice(name string, words ...string) string {
 
 // date reads a date; 0 where it is missing, so 1970-01-01 and before are refused.
 func (p params) date(name string) allocator.Date {
-	text, ok := p.values[name]
+	text, ok := p.get(name)
 	if !ok {
 		return 0
 	}
@@ -92,7 +110,7 @@ func (p params) dates() (from, to allocator.Date) {
 
 // service reads a code. A + that was not encoded arrives as a space, which no code has.
 func (p params) service(need bool) allocator.ServiceCode {
-	text, ok := p.values["service"]
+	text, ok := p.get("service")
 	code := allocator.ServiceCode(strings.ReplaceAll(text, " ", "+"))
 	switch {
 	case !ok && need:

@@ -96,8 +96,11 @@ func (z *zones) instant(t time.Time, zone string) string { return instant(t.In(z
 
 func instant(t time.Time) string { return t.Format(time.RFC3339) }
 
+// momentForm is how times of the server's are written, in UTC.
+const momentForm = "2006-01-02T15:04:05.000Z07:00"
+
 // moment writes a time of the server's, in UTC with milliseconds.
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
+func moment(t time.Time) string { return t.UTC().Format(momentForm) }
 
 // levelOf is how loudly a status is logged.
 func levelOf(status int) slog.Level {

@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"strings"
-	"time"
 
 	"muster/allocator"
 )
@@ -16,52 +15,6 @@ type locationView struct {
 type addressView struct {
 	Lines    []string `json:"lines"`
 	Postcode string   `json:"postcode"`
-}
-
-type originView struct {
-	locationView
-	Postcode  string `json:"postcode,omitempty"`
-	Precision string `json:"precision,omitempty"`
-}
-
-type searchView struct {
-	AsOf   string          `json:"asOf"`
-	AgeMs  int64           `json:"ageMs"`
-	Origin originView      `json:"origin"`
-	Sites  []siteFoundView `json:"sites"`
-}
-
-type siteFoundView struct {
-	SiteID          allocator.SiteID `json:"siteId"`
-	Name            string           `json:"name"`
-	DistanceMetres  int              `json:"distanceMetres"`
-	Location        locationView     `json:"location"`
-	Address         addressView      `json:"address"`
-	Accessibilities []string         `json:"accessibilities"`
-	NextAvailable   string           `json:"nextAvailable,omitempty"`
-	Days            []dayFreeView    `json:"days"`
-}
-
-type dayFreeView struct {
-	Date string `json:"date"`
-	Free int    `json:"free"`
-}
-
-type availabilityView struct {
-	AsOf  string         `json:"asOf"`
-	AgeMs int64          `json:"ageMs"`
-	Days  []daySlotsView `json:"days"`
-}
-
-type daySlotsView struct {
-	Date  string         `json:"date"`
-	Slots []slotFreeView `json:"slots"`
-}
-
-type slotFreeView struct {
-	Start  string `json:"start"`
-	Length int16  `json:"length"`
-	Free   int    `json:"free"`
 }
 
 type postcodeView struct {
@@ -77,38 +30,26 @@ const (
 )
 
 func (s *Server) searchSites(ctx context.Context, x *exchange) (reply, error) {
-	req, err := x.searchRequest()
+	work := searchWorks.Get().(*searchWork)
+	defer work.giveBack()
+	req, err := x.searchRequest(work)
 	if err != nil {
 		return reply{}, err
 	}
+	req.Reuse = work.sites
 	found, err := s.engine.Search(ctx, req)
 	if err != nil {
 		return reply{}, err
 	}
-	view := searchView{
-		AsOf: moment(found.AsOf), AgeMs: found.Age.Milliseconds(),
-		Origin: originView{locationView{found.Lat, found.Lon}, found.Postcode, found.Precision},
-		Sites:  make([]siteFoundView, len(found.Sites)),
-	}
-	for i, f := range found.Sites {
-		v := siteFoundView{
-			SiteID: f.Site.ID, Name: f.Site.Name, DistanceMetres: f.DistanceMetres,
-			Location: locationView{f.Site.Lat, f.Site.Lon}, Address: addressView{list(f.Site.AddressLines), f.Site.Postcode},
-			Accessibilities: list(f.Site.Accessibilities), Days: make([]dayFreeView, len(f.Days)),
-		}
-		if !f.NextAvailable.IsZero() {
-			v.NextAvailable = s.zones.instant(f.NextAvailable, f.Site.TimeZone)
-		}
-		for j, d := range f.Days {
-			v.Days[j] = dayFreeView{d.Date.String(), d.Free}
-		}
-		view.Sites[i] = v
-	}
-	return reply{body: view}, nil
+	work.sites = found.Sites
+	x.writeSearch(&found)
+	return reply{}, nil
 }
 
-func (x *exchange) searchRequest() (allocator.SearchRequest, error) {
-	q := x.query("postcode", "lat", "lon", "service", "from", "to", "radiusKm", "limit", "people", "access", "includeFull")
+var searchNames = []string{"postcode", "lat", "lon", "service", "from", "to", "radiusKm", "limit", "people", "access", "includeFull"}
+
+func (x *exchange) searchRequest(work *searchWork) (allocator.SearchRequest, error) {
+	q := x.plainQuery(work, searchNames)
 	req := allocator.SearchRequest{
 		Postcode: q.text("postcode", maxPostcodeBytes), Lat: q.number("lat", -90, 90, 0), Lon: q.number("lon", -180, 180, 0),
 		Service:      q.service(required),
@@ -152,19 +93,8 @@ func (s *Server) getAvailability(ctx context.Context, x *exchange) (reply, error
 	if err != nil {
 		return reply{}, err
 	}
-	zone := found.Zone
-	if zone == nil {
-		zone = time.UTC
-	}
-	view := availabilityView{AsOf: moment(found.AsOf), AgeMs: found.Age.Milliseconds(), Days: make([]daySlotsView, len(found.Days))}
-	for i, d := range found.Days {
-		slots := make([]slotFreeView, len(d.Slots))
-		for j, f := range d.Slots {
-			slots[j] = slotFreeView{instant(f.Start.Time().In(zone)), f.Length, f.Free}
-		}
-		view.Days[i] = daySlotsView{d.Date.String(), slots}
-	}
-	return reply{body: view}, nil
+	x.writeAvailability(&found)
+	return reply{}, nil
 }
 
 func (s *Server) getPostcode(_ context.Context, x *exchange) (reply, error) {
