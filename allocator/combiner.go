@@ -114,7 +114,7 @@ func (c *combiner[I, O]) run() {
 	for {
 		select {
 		case w := <-c.queue:
-			runtime.Gosched()
+			c.letOthersJoin()
 			c.call(c.gather(w))
 		case <-c.stop:
 			for {
@@ -125,6 +125,17 @@ func (c *combiner[I, O]) run() {
 					return
 				}
 			}
+		}
+	}
+}
+
+// letOthersJoin yields as long as that brings more items than there were, up to a batch, a bounded number of times.
+func (c *combiner[I, O]) letOthersJoin() {
+	const most = 8
+	for range most {
+		before := len(c.queue)
+		if runtime.Gosched(); len(c.queue) == before || len(c.queue) >= c.most {
+			return
 		}
 	}
 }

@@ -16,6 +16,11 @@ import (
 
 // benchWorld is one server in memory, on the real clock, with room for everybody at one site.
 func benchWorld(b *testing.B) (*allocator.Allocator, allocator.ClaimRequest) {
+	return benchWorldOf(b, func(i allocator.Inventory) allocator.Inventory { return i })
+}
+
+// benchWorldOf is benchWorld with its inventory decorated.
+func benchWorldOf(b *testing.B, decorate func(allocator.Inventory) allocator.Inventory) (*allocator.Allocator, allocator.ClaimRequest) {
 	ctx := context.Background()
 	ledger := memoryledger.New(time.Now)
 	if _, err := ledger.PutSite(ctx, allocator.Site{ID: "S1", Name: "S1", TimeZone: "Europe/London", Lat: 53.8, Lon: -1.5}, "bench"); err != nil {
@@ -25,7 +30,7 @@ func benchWorld(b *testing.B) (*allocator.Allocator, allocator.ClaimRequest) {
 		b.Fatal(err)
 	}
 	a, err := allocator.New(allocator.Config{
-		Inventory: memoryinventory.New(memoryinventory.Options{Shards: 2, Now: time.Now}), Ledger: ledger, Secret: []byte("a secret of the tests"),
+		Inventory: decorate(memoryinventory.New(memoryinventory.Options{Shards: 2, Now: time.Now})), Ledger: ledger, Secret: []byte("a secret of the tests"),
 		Postcodes: allocatortest.Postcodes{}, Nearest: allocatortest.Nearest{}, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	})
 	if err != nil {

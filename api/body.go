@@ -2,6 +2,7 @@ package api
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"mime"
@@ -81,13 +82,13 @@ func readAll(b []byte, stream io.Reader, most int) ([]byte, error) {
 const announcedTooLarge = "Muster-Announced-Too-Large"
 
 // mostAt is the largest body that a route of the path takes; streamBody: any.
-func mostAt(path string) int {
+func mostAt(path []byte) int {
 	switch {
-	case strings.HasSuffix(path, uploadPath):
+	case bytes.HasSuffix(path, []byte(uploadPath)):
 		return streamBody
-	case strings.Contains(path, "/days/"):
+	case bytes.Contains(path, []byte("/days/")):
 		return dayBody
-	case strings.HasSuffix(path, batchSuffix):
+	case bytes.HasSuffix(path, []byte(batchSuffix)):
 		return batchBody
 	}
 	return smallBody
@@ -96,7 +97,7 @@ func mostAt(path string) int {
 // headReceived sees a request before any of its body is waited for. A body that is announced larger than its path takes is
 // cut off: the handler refuses it at once, also instead of 100 Continue, and the connection ends with the reply.
 func headReceived(h *fasthttp.RequestHeader) fasthttp.RequestConfig {
-	path, _, _ := strings.Cut(string(h.RequestURI()), "?")
+	path, _, _ := bytes.Cut(h.RequestURI(), []byte("?"))
 	if most := mostAt(path); most != streamBody && h.ContentLength() > most {
 		h.Set(announcedTooLarge, "1")
 		h.Del("Expect")
