@@ -24,20 +24,26 @@ func (w *world) newCitizen() {
 	w.people++
 	c := &citizen{world: w, number: w.people, random: rand.New(rand.NewPCG(w.seed, uint64(w.people)))}
 	w.note("citizen %d sets out", c.number)
-	w.mu.Lock()
-	w.active++
-	w.mu.Unlock()
-	go func() {
-		defer func() {
-			w.mu.Lock()
-			w.active--
-			w.mu.Unlock()
-		}()
+	w.work(func() {
 		if c.chance(10) {
 			c.walkIn()
 			return
 		}
 		c.book()
+	})
+}
+
+// work lets somebody act, and counts them until they are done.
+func (w *world) work(act func()) {
+	count := func(n int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.active += n
+	}
+	count(1)
+	go func() {
+		defer count(-1)
+		act()
 	}()
 }
 

@@ -153,9 +153,29 @@ func (n *network) take(m *message) {
 
 // late puts a message back that nobody waits for any more.
 func (n *network) late(m *message) {
-	ghost := *m
-	ghost.answer = nil
-	n.pending = append(n.pending, &ghost)
+	n.pending = append(n.pending, m.ghost())
+}
+
+// ghost is a message that nobody waits for any more and that may still arrive.
+func (m *message) ghost() *message {
+	g := *m
+	g.answer = nil
+	return &g
+}
+
+// orphan makes ghosts of the pending messages whose sender has gone, or drops them, as chance will have it.
+func (w *world) orphan(gone func(m *message) bool) {
+	kept := w.network.pending[:0]
+	for _, m := range w.network.pending {
+		if gone(m) {
+			if w.random.IntN(2) == 0 {
+				continue
+			}
+			m = m.ghost()
+		}
+		kept = append(kept, m)
+	}
+	w.network.pending = kept
 }
 
 // abandoned says that a message's sender has gone, though the message may still arrive.

@@ -43,7 +43,7 @@ func TestNodePassesTheSuite(t *testing.T) {
 		}
 		tb.Cleanup(n.close)
 		inv, err := redisinventory.New(redisinventory.Options{
-			Addresses: []string{"simulated:1"}, Shards: max(s.Shards, 1), KeyLifetime: s.KeyLifetime, SetAside: s.SetAside, ReapBatch: s.ReapBatch,
+			Addresses: []string{"simulated:1"}, Shards: max(s.Shards, 1), KeyLifetime: s.KeyLifetime, SetAside: s.SetAside, ReapBatch: s.ReapBatch, ReapAfter: -1,
 			Feed: s.Feed, Hooks: []redis.Hook{&connection{node: n}},
 		})
 		if err != nil {

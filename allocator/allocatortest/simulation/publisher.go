@@ -60,15 +60,9 @@ func (w *world) newPublisher() {
 		r.Day.Sessions = nil
 	}
 	w.troubled("capacity changed")
-	w.mu.Lock()
-	w.active++
-	w.mu.Unlock()
-	go func() {
+	w.work(func() {
 		_, _ = insist(c, func(a *allocator.Allocator) (allocator.PublishReply, error) {
 			return a.PublishDay(context.Background(), r)
 		})
-		w.mu.Lock()
-		w.active--
-		w.mu.Unlock()
-	}()
+	})
 }

@@ -67,23 +67,13 @@ func (w *world) pass(d time.Duration) {
 // deliverable are the messages whose way is open, oldest first. Those that their senders gave up are late from now on, or
 // gone.
 func (w *world) deliverable() []*message {
+	w.orphan((*message).abandoned)
 	var ready []*message
-	kept := w.network.pending[:0]
 	for _, m := range w.network.pending {
-		if m.abandoned() {
-			if w.random.IntN(2) == 0 {
-				continue
-			}
-			ghost := *m
-			ghost.answer = nil
-			m = &ghost
-		}
-		kept = append(kept, m)
 		if w.reaches(m) {
 			ready = append(ready, m)
 		}
 	}
-	w.network.pending = kept
 	return ready
 }
 

@@ -101,19 +101,7 @@ func (s *server) start() {
 func (w *world) kill(sv *server) {
 	sv.dead.Store(true)
 	close(sv.gone)
-	var left []*message
-	for _, m := range w.network.pending {
-		if m.from == sv && m.answer != nil {
-			if w.random.IntN(2) == 0 {
-				continue
-			}
-			ghost := *m
-			ghost.answer = nil
-			m = &ghost
-		}
-		left = append(left, m)
-	}
-	w.network.pending = left
+	w.orphan(func(m *message) bool { return m.from == sv && m.answer != nil })
 	go sv.bury()
 }
 

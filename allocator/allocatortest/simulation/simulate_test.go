@@ -97,7 +97,7 @@ func tell(t *testing.T, part *reliability.Part) {
 	}
 }
 
-// one runs the asked seed in this process, several times should it not replay.
+// one runs the asked seed in this process and prints its trace.
 func one(t *testing.T) {
 	lua := newLua(t)
 	var trace bytes.Buffer
