@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -29,6 +31,12 @@ var (
 	measure     = flag.Duration("bench.time", 0, "how long a turn is measured; 0: 5s, with -bench.quick 1.5s")
 	output      = flag.String("bench.report", "", "folder for the report: text, JSON, Markdown and pictures")
 	profiles    = flag.String("bench.profile", "", "folder for a CPU profile of muster in each turn")
+	parts       = flag.Bool("bench.parts", true, "also measure single parts: inserts alone, the search for the nearest")
+	scale       = flag.Bool("bench.scale", false, "measure how muster grows instead: sites, Redis nodes, live claims, cold starts")
+	scaleSites  = flag.String("bench.scale.sites", "1000,10000,100000", "numbers of sites, with 140 slots each")
+	scaleNodes  = flag.String("bench.scale.nodes", "1,3,6", "numbers of Redis nodes")
+	scaleClaims = flag.Int("bench.scale.claims", 10_000_000, "live claims, as far as memory allows")
+	sustained   = flag.Duration("bench.sustained", 0, "measure flows for so long without a break instead, 10m for example")
 	rate        = flag.Float64("bench.rate", 0, "flows a second of the workload steady; 0: half of the slowest engine's closed loop")
 )
 
@@ -64,7 +72,7 @@ func TestBench(t *testing.T) {
 	if *quick {
 		o = o.Quick()
 	}
-	o.Clients, o.Rate, o.Profiles = *clients, *rate, *profiles
+	o.Clients, o.Rate, o.Profiles, o.Parts = *clients, *rate, *profiles, *parts
 	if *profiles != "" {
 		if err := os.MkdirAll(*profiles, 0o755); err != nil {
 			t.Fatal(err)
@@ -85,7 +93,14 @@ func TestBench(t *testing.T) {
 		}
 	}
 	o.Commit, o.Command = commit(), command()
-	report, err := bench.Run(t.Context(), o)
+	run := bench.Run
+	switch {
+	case *scale:
+		run = runScale(t)
+	case *sustained > 0:
+		o = sustain(o)
+	}
+	report, err := run(t.Context(), o)
 	if err != nil && !errors.Is(err, bench.ErrDoesNotCount) {
 		t.Fatal(err)
 	}
@@ -98,16 +113,81 @@ func TestBench(t *testing.T) {
 	}
 }
 
+// sustain asks for one long turn of muster, with room for 14 million bookings.
+func sustain(o bench.Options) bench.Options {
+	o.Engines, o.Workloads, o.Repetitions, o.Measure = []string{bench.Ours}, []bench.Workload{bench.Sustained}, 1, *sustained
+	o.Slots, o.Capacity, o.Parts = 50, 100, false
+	return o
+}
+
+// runScale measures installations of several sizes, each beside Redis of its own, and what many claims cost.
+func runScale(t *testing.T) func(context.Context, bench.Options) (*bench.Report, error) {
+	return func(ctx context.Context, o bench.Options) (*bench.Report, error) {
+		o.Engines, o.Parts, o.Cold = []string{}, false, true
+		if o.Workloads == nil {
+			o.Workloads = []bench.Workload{bench.Spread, bench.Holds, bench.Search}
+		}
+		o.Slots, o.Capacity, o.HotCapacity, o.Redis = 140, 10, 1, ""
+		if *repetitions == 0 {
+			o.Repetitions = 3
+		}
+		for _, n := range numbers(t, *scaleSites) {
+			url := "redis://" + servers.Redis(t).Addr()
+			o.Variants = append(o.Variants, bench.Variant{Name: bench.SitesVariant(n), Redis: []string{url}, Sites: n})
+		}
+		for _, n := range numbers(t, *scaleNodes) {
+			v := bench.Variant{Name: bench.NodesVariant(n)}
+			for _, address := range nodes(t, n) {
+				v.Redis = append(v.Redis, "redis://"+address)
+			}
+			o.Variants = append(o.Variants, v)
+		}
+		report, err := bench.Run(ctx, o)
+		if err != nil && report == nil {
+			return nil, err
+		}
+		var failed error
+		report.Claims, failed = bench.LiveClaims(ctx, servers.Redis(t, "--appendonly", "no").Addr(), *scaleClaims, t.Logf)
+		return report, errors.Join(err, failed)
+	}
+}
+
+// nodes are the addresses of a Cluster; one node is none.
+func nodes(t *testing.T, n int) []string {
+	if n == 1 {
+		return []string{servers.Redis(t).Addr()}
+	}
+	return servers.RedisCluster(t, n)
+}
+
+func numbers(t *testing.T, list string) (all []int) {
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 {
+			t.Fatalf("%q is no list of numbers", list)
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
 // write leaves the report in a folder, in every form.
 func write(t *testing.T, folder string, report *bench.Report) {
 	t.Helper()
+	kind := "bench"
+	switch {
+	case *scale:
+		kind = "scale"
+	case *sustained > 0:
+		kind = "sustained"
+	}
 	text, err := json.MarshalIndent(report, "", "  ")
 	err = errors.Join(err, os.MkdirAll(folder, 0o755))
 	for name, content := range map[string]string{
-		"bench.json": string(text) + "\n", "bench.txt": report.Table(), "bench.md": report.Markdown(), "flows.svg": report.FlowsPicture(),
-		"latency.svg": report.LatencyPicture(),
+		".json": string(text) + "\n", ".txt": report.Table(), ".md": report.Markdown(), "-flows.svg": report.FlowsPicture(),
+		"-latency.svg": report.LatencyPicture(),
 	} {
-		err = errors.Join(err, os.WriteFile(filepath.Join(folder, name), []byte(content), 0o644))
+		err = errors.Join(err, os.WriteFile(filepath.Join(folder, kind+name), []byte(content), 0o644))
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +221,7 @@ func TestSmoke(t *testing.T) {
 	}
 	o := options(t)
 	o.Clients, o.PerRequest, o.Repetitions, o.Sites, o.Slots, o.Capacity, o.HotCapacity = 16, 4, 1, 40, 4, 1_000, 5_000
-	o.Warm, o.Measure, o.Contenders, o.Rate = 50*time.Millisecond, 150*time.Millisecond, 400, 100
+	o.Warm, o.Measure, o.Contenders, o.Rate, o.Parts = 50*time.Millisecond, 150*time.Millisecond, 400, 100, true
 	o.Workloads = []bench.Workload{bench.Spread, bench.Batch, bench.Search, bench.Storm}
 	report, err := bench.Run(t.Context(), o)
 	if err != nil {
@@ -164,7 +244,7 @@ func TestSmoke(t *testing.T) {
 	if !maps.Equal(turns, want) || !report.Counts {
 		t.Fatalf("turns: %v, want %v; counts: %v", turns, want, report.Counts)
 	}
-	for _, name := range []string{"flows_vs_postgres", "flows_vs_uncombined", "embedded_vs_postgres", "batch_vs_postgres", "search_vs_noop"} {
+	for _, name := range []string{"flows_vs_postgres", "flows_vs_uncombined", "embedded_vs_postgres", "batch_vs_postgres", "search_vs_noop", "nearest_vs_geosearch"} {
 		if report.Ratios[name] <= 0 {
 			t.Errorf("no ratio %s", name)
 		}

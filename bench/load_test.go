@@ -204,3 +204,24 @@ func TestForms(t *testing.T) {
 		}
 	}
 }
+
+// Cores follow from what was measured to cost how much, and only where all of it was.
+func TestSizing(t *testing.T) {
+	r := newReport(Options{})
+	if r.sizing() != nil {
+		t.Error("a country was sized by nothing")
+	}
+	for w, micros := range map[Workload]float64{Spread: 600, Search: 60, Storm: 30} {
+		r.Turns = append(r.Turns, Turn{Engine: Ours, Workload: w, Counts: true, CPU: map[string]float64{cpuServer: micros, cpuRedis: 6}})
+	}
+	r.summarize()
+	// (333 × 600 + 232,334 × 60) µs at 60 % of a core; 22,500 × (60 + 30); 286 × 600 + 5,722 × 60.
+	for i, want := range [][2]string{{"23.6", "2.3"}, {"3.4", "0.5"}, {"0.9", "0.1"}} {
+		if row := r.sizing()[i]; row[1] != want[0] || row[2] != want[1] || row[3] != "0.0" {
+			t.Errorf("%v, want %v", row, want)
+		}
+	}
+	if !strings.Contains(r.Markdown(), "| 23.6 |") {
+		t.Error("the report does not tell sizes")
+	}
+}

@@ -47,6 +47,12 @@ type Variant struct {
 	Sites int      // default: as Options say
 }
 
+// SitesVariant names the variant of so many sites.
+func SitesVariant(sites int) string { return fmt.Sprintf("%s-%d-sites", Ours, sites) }
+
+// NodesVariant names the variant of so many Redis nodes.
+func NodesVariant(nodes int) string { return fmt.Sprintf("%s-%d-nodes", Ours, nodes) }
+
 // Options say what to measure and where. Every field of the first group must be set; zero fields of the second one have
 // defaults.
 type Options struct {
@@ -70,6 +76,8 @@ type Options struct {
 	Rate        float64    // flows a second of Steady; default as told there
 	Warm        time.Duration
 	Measure     time.Duration                    // default 4 s after a second of warming up
+	Parts       bool                             // also measure single parts
+	Cold        bool                             // in the end, lose the Redis of muster and see how long it takes to come back
 	Profiles    string                           // folder for CPU profiles of muster in each turn; "": none
 	Progress    func(format string, args ...any) // default: silence
 	Commit      string                           // for the report

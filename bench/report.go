@@ -27,6 +27,7 @@ type Report struct {
 	Versus      map[string]string  `json:"versus"`    // what a ratio compares
 	SlotBytes   map[string]float64 `json:"slotBytes"` // of Redis, by engine
 	Figures     []Figure           `json:"figures"`   // of single parts
+	Claims      []Claim            `json:"claims,omitempty"`
 	Summaries   []Summary          `json:"summaries"`
 	Turns       []Turn             `json:"turns"`
 }
@@ -47,12 +48,13 @@ type Latency struct {
 	P999 float64 `json:"p999"`
 }
 
-// Figure is what a part by itself was measured at.
+// Figure is what a part by itself was measured at: the median of all.
 type Figure struct {
-	Name  string  `json:"name"`
-	Value float64 `json:"value"`
-	Unit  string  `json:"unit"`
-	Note  string  `json:"note,omitempty"`
+	Name  string    `json:"name"`
+	Value float64   `json:"value"`
+	Unit  string    `json:"unit"`
+	Note  string    `json:"note,omitempty"`
+	All   []float64 `json:"all"`
 }
 
 // Turn is one measurement. Flows of the workload "holds" are holds, those of "search" searches, whose times stand under
@@ -67,9 +69,10 @@ type Turn struct {
 	Failed       int64              `json:"failed"`
 	FirstFailure string             `json:"firstFailure,omitempty"`
 	FlowsPerSec  float64            `json:"flowsPerSecond"`
-	TimedFrom    string             `json:"timedFrom"`         // "send", or "plan" where the load is open
-	Planned      float64            `json:"planned,omitempty"` // flows a second of an open loop
-	Missed       int64              `json:"missed,omitempty"`  // flows of the plan that were due and had not begun
+	TimedFrom    string             `json:"timedFrom"`                   // "send", or "plan" where the load is open
+	Slowest      float64            `json:"slowestTenSeconds,omitempty"` // flows/s; only of turns that are longer
+	Planned      float64            `json:"planned,omitempty"`           // flows a second of an open loop
+	Missed       int64              `json:"missed,omitempty"`            // flows of the plan that were due and had not begun
 	Hold         Latency            `json:"holdMs"`
 	Confirm      Latency            `json:"confirmMs"`
 	Flow         Latency            `json:"flowMs"`
@@ -129,7 +132,7 @@ func (m *measurement) turn(engine string) Turn {
 	t := Turn{
 		Engine: engine, Workload: m.workload, Repetition: m.repetition, Counts: true, Flows: l.flows.Load(), Failed: l.failed.Load(),
 		FirstFailure: l.firstFailure, Hold: latency(&l.holds), Confirm: latency(&l.confirmed), Flow: latency(&l.both),
-		TimedFrom: "send", Missed: m.missed, CPU: make(map[string]float64), OtherCores: m.others.Seconds() / m.took.Seconds(),
+		TimedFrom: "send", Slowest: m.slowest, Missed: m.missed, CPU: make(map[string]float64), OtherCores: m.others.Seconds() / m.took.Seconds(),
 	}
 	flows := max(1, float64(t.Flows))
 	t.FlowsPerSec = float64(t.Flows) / m.took.Seconds()
@@ -262,6 +265,16 @@ func (r *Report) postgres(w Workload) *Summary {
 	return b
 }
 
+// figure is a part's median; 0 where it was not measured.
+func (r *Report) figure(name string) float64 {
+	for _, f := range r.Figures {
+		if f.Name == name {
+			return f.Value
+		}
+	}
+	return 0
+}
+
 // compare fills in the ratios of all that was measured and counts. Each is the first engine's figure over the second's.
 func (r *Report) compare() {
 	rate := func(s *Summary) float64 { return s.Median }
@@ -281,6 +294,12 @@ func (r *Report) compare() {
 	ratio("redis_cpu_vs_single", r.summary(script, Holds), r.summary(Ours, Holds), func(s *Summary) float64 { return s.CPU[cpuRedis] })
 	ratio("batch_vs_postgres", r.summary(Ours, Batch), r.postgres(Spread), rate)
 	ratio("search_vs_noop", r.summary(Ours, Search), r.summary(string(baseline.NoOp), Search), rate)
+	for name, of := range map[string]string{"nearest_vs_geosearch": "GEOSEARCH", "nearest_vs_geosearch_of_free": "GEOSEARCH among a key of the free"} {
+		if theirs, own := r.figure(of), r.figure("our search"); own > 0 {
+			r.Ratios[name], r.Versus[name] = theirs/own, of+" ÷ our search"
+		}
+	}
+	ratio("sites_100k_vs_1k", r.summary(SitesVariant(100_000), Spread), r.summary(SitesVariant(1_000), Spread), rate)
 	ratio("hold_p99_vs_postgres", r.postgres(Spread), ours, func(s *Summary) float64 { return s.Hold.P99 })
 }
 

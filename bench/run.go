@@ -52,6 +52,16 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 		if err := r.round(ctx, repetition); err != nil {
 			return nil, err
 		}
+		if o.Parts {
+			if err := r.parts(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if o.Cold {
+		if err := r.cold(ctx); err != nil {
+			return nil, err
+		}
 	}
 	r.report.summarize()
 	if !r.report.Counts {

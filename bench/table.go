@@ -83,6 +83,14 @@ func (r *Report) notes() (lines []string) {
 		lines = append(lines, line)
 	}
 	for _, t := range r.Turns {
+		if t.Slowest > 0 {
+			lines = append(lines, fmt.Sprintf("%s on %s: %d flows, %.0f/s in the slowest ten seconds; %s", t.Workload, t.Engine, t.Flows, t.Slowest, t.Audit))
+		}
+	}
+	for _, c := range r.Claims {
+		lines = append(lines, fmt.Sprintf("%d live claims: %.2f µs of Redis per hold (%d a call), %.0f bytes per claim", c.Live, c.RedisMicro, claimsAtOnce, c.Bytes))
+	}
+	for _, t := range r.Turns {
 		if !t.Counts {
 			lines = append(lines, t.String())
 		}
@@ -109,6 +117,9 @@ func (r *Report) Table() string {
 	var text strings.Builder
 	fmt.Fprintln(&text, strings.Join(r.heading(), "\n")+"\n")
 	table := func(header []string, rows [][]string) {
+		if len(rows) == 0 {
+			return
+		}
 		w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 		for _, row := range append([][]string{header}, rows...) {
 			fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
@@ -137,6 +148,9 @@ func (r *Report) Markdown() string {
 	heading := r.heading()
 	fmt.Fprintf(&text, "%s, %s.\n%s; %s.\n\n    %s\n", heading[0], heading[1], heading[3], heading[4], heading[2])
 	table := func(header []string, rows [][]string) {
+		if len(rows) == 0 {
+			return
+		}
 		fmt.Fprintf(&text, "\n| %s |\n|%s\n", strings.Join(header, " | "), strings.Repeat("---|", len(header)))
 		for _, row := range rows {
 			fmt.Fprintf(&text, "| %s |\n", strings.Join(row, " | "))
@@ -144,6 +158,7 @@ func (r *Report) Markdown() string {
 	}
 	table(ratioColumns, r.ratios())
 	table(columns, r.rows())
+	table(sizingColumns, r.sizing())
 	text.WriteByte('\n')
 	for _, line := range r.notes() {
 		fmt.Fprintf(&text, "- %s\n", line)

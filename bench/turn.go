@@ -105,7 +105,8 @@ type measurement struct {
 
 	began       time.Time
 	took        time.Duration
-	missed      int64 // flows of the plan that were due and not begun
+	slowest     float64 // flows/s of any stretch; 0 of a short turn
+	missed      int64   // flows of the plan that were due and not begun
 	spent       usage
 	others      time.Duration // CPU of all processes that are not the engine's
 	allocations float64
@@ -172,7 +173,7 @@ func (m *measurement) run(ctx context.Context) error {
 	}
 	err := m.window(ctx, func() error {
 		if begun {
-			return wait(ctx, m.Measure)
+			return m.watch(ctx)
 		}
 		begun = true
 		start()
@@ -184,6 +185,25 @@ func (m *measurement) run(ctx context.Context) error {
 		<-ended
 	}
 	return err
+}
+
+// stretch is what a long turn is divided in, to find its slowest part.
+const stretch = 10 * time.Second
+
+// watch waits for the measured time, and takes note of the slowest stretch of a long one.
+func (m *measurement) watch(ctx context.Context) error {
+	left := m.Measure
+	for left > stretch {
+		before := m.load.flows.Load()
+		if err := wait(ctx, stretch); err != nil {
+			return err
+		}
+		left -= stretch
+		if rate := float64(m.load.flows.Load()-before) / stretch.Seconds(); m.slowest == 0 || rate < m.slowest {
+			m.slowest = rate
+		}
+	}
+	return wait(ctx, left)
 }
 
 // window measures what happens while it waits.
@@ -251,7 +271,7 @@ func (m *measurement) takeProfile(ctx context.Context) <-chan error {
 		return done
 	}
 	go func() {
-		seconds := max(1, int(m.Measure.Seconds()))
+		seconds := min(max(1, int(m.Measure.Seconds())), 30)
 		r, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", m.server.ops, seconds), nil)
 		if err == nil {
 			var profile []byte

@@ -61,7 +61,7 @@ var rooms = []room{
 	{path: "muster/allocator/allocatortest/servers", may: []string{pgxLib, redisLib}, testing: true, outside: true},
 	{path: "muster/loadtest/crash", testing: true, outside: true},
 	{path: "muster/bench", may: []string{
-		core, "muster/allocator/cockroachledger", "muster/allocator/sqliteledger", "muster/bench/baseline", "muster/cmd/muster/sample",
+		core, "muster/allocator/cockroachledger", "muster/allocator/redisinventory", "muster/allocator/sqliteledger", "muster/bench/baseline", "muster/cmd/muster/sample",
 		"muster/geo", pgxLib, redisLib,
 	}, testing: true, outside: true},
 	{path: "muster/bench/baseline", may: []string{core, "github.com/valyala/fasthttp", pgxLib, redisLib}, testing: true, outside: true},
