@@ -1,52 +1,50 @@
 package allocator
 
 import (
+	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/binary"
+	"hash"
+	"sync"
 )
 
-// macKey computes HMAC-SHA-256 (RFC 2104) under one key, without using memory for messages of a few hundred bytes. It is the
-// key in the two forms that the function begins its hashes with.
-type macKey struct{ inner, outer [sha256.BlockSize]byte }
+// macKey computes HMAC-SHA-256 (RFC 2104) under one key. A hash that was reset starts from the key's own state, so what is used
+// once is kept for the next message. Safe for concurrent use.
+type macKey struct{ states *sync.Pool }
+
+// macState is one computation, with room for its message and its sum.
+type macState struct {
+	hash    hash.Hash
+	message []byte
+	sum     [sha256.Size]byte
+}
 
 // newMacKey takes a key of any length.
-func newMacKey(key []byte) (k macKey) {
-	if len(key) > sha256.BlockSize {
-		sum := sha256.Sum256(key)
-		key = sum[:]
-	}
-	copy(k.inner[:], key)
-	copy(k.outer[:], key)
-	for i := range k.inner {
-		k.inner[i] ^= 0x36
-		k.outer[i] ^= 0x5c
-	}
-	return k
+func newMacKey(key []byte) macKey {
+	return macKey{&sync.Pool{New: func() any { return &macState{hash: hmac.New(sha256.New, key)} }}}
 }
 
 // sum hashes parts so that their borders count.
-func (k *macKey) sum(parts ...string) [sha256.Size]byte {
-	var room [512]byte
-	message := append(room[:0], k.inner[:]...)
+func (k macKey) sum(parts ...string) [sha256.Size]byte {
+	s := k.states.Get().(*macState)
+	s.message = s.message[:0]
 	for _, p := range parts {
-		message = binary.BigEndian.AppendUint64(message, uint64(len(p)))
-		message = append(message, p...)
+		s.message = append(binary.BigEndian.AppendUint64(s.message, uint64(len(p))), p...)
 	}
-	return k.finish(message)
+	return k.finish(s)
 }
 
 // sumBytes is sum of one part.
-func (k *macKey) sumBytes(part []byte) [sha256.Size]byte {
-	var room [512]byte
-	message := append(room[:0], k.inner[:]...)
-	message = binary.BigEndian.AppendUint64(message, uint64(len(part)))
-	return k.finish(append(message, part...))
+func (k macKey) sumBytes(part []byte) [sha256.Size]byte {
+	s := k.states.Get().(*macState)
+	s.message = append(binary.BigEndian.AppendUint64(s.message[:0], uint64(len(part))), part...)
+	return k.finish(s)
 }
 
-func (k *macKey) finish(message []byte) [sha256.Size]byte {
-	var outer [sha256.BlockSize + sha256.Size]byte
-	copy(outer[:], k.outer[:])
-	inner := sha256.Sum256(message)
-	copy(outer[sha256.BlockSize:], inner[:])
-	return sha256.Sum256(outer[:])
+func (k macKey) finish(s *macState) [sha256.Size]byte {
+	defer k.states.Put(s)
+	s.hash.Reset()
+	s.hash.Write(s.message)
+	s.hash.Sum(s.sum[:0])
+	return s.sum
 }
