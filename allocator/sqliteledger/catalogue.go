@@ -61,6 +61,7 @@ func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, ident
 			return nil
 		}
 		e, opened = allocator.ShardEpoch{Epoch: expected + 1, Identity: identity}, true
+		t.touchEpoch(shard)
 		return t.exec("INSERT INTO shard_epochs (shard, epoch, identity, opened_at) VALUES (?, ?, ?, ?)",
 			shard, e.Epoch, identity, t.now)
 	})
@@ -80,6 +81,7 @@ func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, actor string)
 			return err
 		}
 		created = !found
+		t.touchSite(site.ID)
 		return t.exec(`INSERT INTO sites (site_id, version, time_zone, details, changed_at, changed_by) VALUES (?, 1, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET version = version + 1, time_zone = excluded.time_zone, details = excluded.details,
 				changed_at = excluded.changed_at, changed_by = excluded.changed_by

@@ -30,7 +30,7 @@ func (l *Ledger) Void(ctx context.Context, items []allocator.Voiding) ([]allocat
 			more, results[i] = allocator.DecideVoid(rows, &items[i], instant(t.now))
 			inserts = append(inserts, more...)
 		}
-		return t.insertBookings(inserts)
+		return t.append(inserts, nil)
 	})
 	if err != nil {
 		return nil, err
@@ -224,6 +224,7 @@ func (p *publishing) write() error {
 	rows := make([][]any, len(p.order))
 	for i, id := range p.order {
 		day := p.days[id]
+		p.t.touchDay(id)
 		rows[i] = []any{string(id.Site), int64(id.Date), day.Revision, string(allocator.EncodeSessions(day.Sessions)), p.dated[id]}
 	}
 	err := p.t.insert("INSERT INTO days (site_id, date, revision, sessions, changed_at) VALUES ", rows, `

@@ -58,6 +58,7 @@ func (l *Ledger) restoreClock(ctx context.Context) error {
 	err := l.readDB.QueryRowContext(ctx, `
 		SELECT max(
 			coalesce((SELECT at FROM events ORDER BY id DESC LIMIT 1), 0),
+			coalesce((SELECT recorded_at FROM bookings ORDER BY id DESC LIMIT 1), 0),
 			coalesce((SELECT max(ended_at) FROM bookings WHERE ended_at IS NOT NULL), 0))`).Scan(&last)
 	if err != nil && !strings.Contains(err.Error(), "no such table") {
 		return err

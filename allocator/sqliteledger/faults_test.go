@@ -108,14 +108,16 @@ func TestSecondGuard(t *testing.T) {
 	w := ledgersuite.NewWorld(t, l, "guarded")
 	w.Publish(t, ledgersuite.Open(3, ledgersuite.Blue))
 	key := w.Book(t, ledgersuite.Spot{Service: ledgersuite.Blue, Person: 1})[0].Key
+	w.Turn(t, key, allocator.StatusArrived, "") // a booking's row is its first event
 	must(t, l.Close())
 	copied := func(changes ...string) string {
 		values := map[string]string{}
-		columns := strings.Fields("booking_key hold claims site_id starts_at length date place service programme dose person " +
-			"one_person sealed status version reason replaced_by recorded_at ended_at")
+		columns := strings.Fields("id booking_key hold claims site_id starts_at length date place service programme dose person " +
+			"one_person sealed status version reason replaced_by recorded_at booked_by ended_at")
 		for _, c := range columns {
 			values[c] = c
 		}
+		values["id"] = "NULL"
 		values["booking_key"], values["place"], values["person"] = "abs(random() >> 4) | 1", "abs(random() % 100000) + 1", "randomblob(16)"
 		for i := 0; i < len(changes); i += 2 {
 			values[changes[i]] = changes[i+1]
@@ -137,7 +139,10 @@ func TestSecondGuard(t *testing.T) {
 		"an unknown status":         {"status", "'gone'"},
 		"cancelled and not ended":   {"status", "'cancelled'"},
 		"live and ended":            {"ended_at", "1"},
-		"void with a person":        {"status", "'void'", "ended_at", "1", "sealed", "NULL"},
+		"void with a person":        {"status", "'void'", "ended_at", "1", "booked_by", "NULL", "sealed", "NULL"},
+		"void and booked":           {"status", "'void'", "ended_at", "1", "person", "NULL", "sealed", "NULL"},
+		"booked by nobody":          {"booked_by", "NULL"},
+		"an event's id twice":       {"id", "id"},
 		"a hold that is no id":      {"hold", "x'00'"},
 		"a person that is no key":   {"person", "x'00'"},
 		"a start on another day":    {"starts_at", "starts_at + 4000"},
@@ -149,6 +154,7 @@ func TestSecondGuard(t *testing.T) {
 	}
 	for what, statement := range map[string]string{
 		"an event twice":       "INSERT INTO events SELECT id + 1000, type, at, actor, reason, booking_key, status, version, site_id, date, revision FROM events WHERE booking_key IS NOT NULL",
+		"a first event twice":  "INSERT INTO events SELECT id + 1000, type, at, actor, reason, booking_key, status, 1, site_id, date, revision FROM events WHERE booking_key IS NOT NULL",
 		"a revision twice":     "INSERT INTO events SELECT id + 1000, type, at, actor, reason, booking_key, status, version, site_id, date, revision FROM events WHERE revision IS NOT NULL",
 		"revision 0":           "UPDATE days SET revision = 0",
 		"sessions not of JSON": "UPDATE days SET sessions = '['",

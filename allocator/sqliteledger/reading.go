@@ -162,11 +162,15 @@ func (l *Ledger) Events(ctx context.Context, after string, limit int) (events []
 	next = after
 	err = l.read(ctx, func(t *tx) error {
 		return t.each(`
+			SELECT b.id, 'booking.booked', b.recorded_at, b.booked_by, '', b.booking_key, 'booked', 1,
+				b.site_id, b.date, 0, b.starts_at, b.length, b.service, b.person
+			FROM bookings b WHERE b.id > ?1 AND b.booked_by IS NOT NULL
+			UNION ALL
 			SELECT e.id, e.type, e.at, e.actor, e.reason, e.booking_key, coalesce(e.status, ''), coalesce(e.version, 0),
 				coalesce(e.site_id, b.site_id), coalesce(e.date, b.date), coalesce(e.revision, 0),
 				coalesce(b.starts_at, 0), coalesce(b.length, 0), coalesce(b.service, ''), b.person
 			FROM events e LEFT JOIN bookings b ON b.booking_key = e.booking_key
-			WHERE e.id > ? ORDER BY e.id LIMIT ?`,
+			WHERE e.id > ?1 ORDER BY 1 LIMIT ?2`,
 			[]any{from, limit}, func(scan func(into ...any) error) error {
 				e, err := scanEvent(scan)
 				events, next = append(events, e), e.Cursor

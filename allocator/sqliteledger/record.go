@@ -8,11 +8,21 @@ import (
 	"muster/allocator"
 )
 
-// Record reads what the batch needs, one statement for each kind of need; decides; and writes.
+// Record tries the ordinary way first where it may be.
 func (l *Ledger) Record(ctx context.Context, items []allocator.Recording) ([]allocator.RecordResult, error) {
 	if len(items) == 0 {
 		return nil, nil
 	}
+	if mayBeOrdinary(items) {
+		if results, err := l.recordOrdinary(ctx, items); err != errContested {
+			return results, err
+		}
+	}
+	return l.recordDecided(ctx, items)
+}
+
+// recordDecided reads what the batch needs, one statement for each kind of need; decides; and writes.
+func (l *Ledger) recordDecided(ctx context.Context, items []allocator.Recording) ([]allocator.RecordResult, error) {
 	var results []allocator.RecordResult
 	err := l.write(ctx, func(t *tx) error {
 		st, err := t.recordState(items)
@@ -243,15 +253,16 @@ func (t *tx) apply(w *allocator.RecordWrites) error {
 	if err := t.update(w.Update); err != nil {
 		return err
 	}
-	if err := t.insertBookings(w.Insert); err != nil {
+	if err := t.append(w.Insert, w.Events); err != nil {
 		return err
 	}
 	for _, site := range w.Raise {
+		t.touchSite(site)
 		if err := t.exec("UPDATE sites SET generation = generation + 1 WHERE site_id = ?", string(site)); err != nil {
 			return err
 		}
 	}
-	return t.emit(w.Events)
+	return nil
 }
 
 // update writes rows in place, each from the version before.
@@ -278,24 +289,44 @@ func (t *tx) update(rows []allocator.Booking) error {
 	return nil
 }
 
-// insertBookings adds rows, each with the number of its grant's claims.
-func (t *tx) insertBookings(bookings []allocator.Booking) error {
+// append adds rows, each with the number of its grant's claims, and events. The row of a booking is its booked event too;
+// both are numbered in the order of the events.
+func (t *tx) append(bookings []allocator.Booking, events []allocator.Event) error {
+	if len(bookings)+len(events) == 0 {
+		return nil
+	}
+	id, err := t.nextID()
+	if err != nil {
+		return err
+	}
+	origins := make(map[allocator.BookingKey]origin, len(bookings))
+	var later [][]any
+	for i := range events {
+		if e := &events[i]; e.Type == allocator.EventBooked {
+			origins[e.Booking] = origin{id, e.Actor}
+		} else {
+			later = append(later, eventRow(id, e))
+		}
+		id++
+	}
 	claims := make(map[allocator.HoldID]int, len(bookings))
 	for i := range bookings {
 		claims[bookings[i].Hold]++
 	}
 	rows := make([][]any, len(bookings))
 	for i := range bookings {
-		rows[i] = bookingRow(&bookings[i], claims[bookings[i].Hold], t.now)
+		from, booked := origins[bookings[i].Key]
+		if !booked {
+			from = origin{id, nil}
+			id++
+		}
+		rows[i] = bookingRow(&bookings[i], from, claims[bookings[i].Hold], t.now)
 	}
-	return t.insert(insertBookings, rows, "")
+	if err := t.insert(insertBookings, rows, ""); err != nil {
+		return err
+	}
+	return t.insert(insertEvents, later, "")
 }
 
-// emit appends events.
-func (t *tx) emit(events []allocator.Event) error {
-	rows := make([][]any, len(events))
-	for i := range events {
-		rows[i] = eventRow(&events[i])
-	}
-	return t.insert(insertEvents, rows, "")
-}
+// emit appends events of what was there already.
+func (t *tx) emit(events []allocator.Event) error { return t.append(nil, events) }

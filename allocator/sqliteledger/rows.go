@@ -36,13 +36,19 @@ func scanBooking(scan func(into ...any) error) (b allocator.Booking, err error) 
 }
 
 const (
-	insertBookings = `INSERT INTO bookings (booking_key, hold, claims, site_id, starts_at, length, date, place, service,
-	programme, dose, person, one_person, sealed, status, version, reason, replaced_by, recorded_at, ended_at) VALUES `
-	insertEvents = `INSERT INTO events (type, at, actor, reason, booking_key, status, version, site_id, date, revision) VALUES `
+	insertBookings = `INSERT INTO bookings (id, booking_key, hold, claims, site_id, starts_at, length, date, place, service,
+	programme, dose, person, one_person, sealed, status, version, reason, replaced_by, recorded_at, booked_by, ended_at) VALUES `
+	insertEvents = `INSERT INTO events (id, type, at, actor, reason, booking_key, status, version, site_id, date, revision) VALUES `
 )
 
+// origin is a booking's booked event: its place in the outbox, and who booked; nil where the row is void.
+type origin struct {
+	id int64
+	by any
+}
+
 // bookingRow is a row to insert.
-func bookingRow(b *allocator.Booking, claims int, now int64) []any {
+func bookingRow(b *allocator.Booking, from origin, claims int, now int64) []any {
 	var person, sealed, replacedBy, endedAt any
 	if b.Person != (allocator.PersonKey{}) {
 		person = b.Person[:]
@@ -57,19 +63,19 @@ func bookingRow(b *allocator.Booking, claims int, now int64) []any {
 		endedAt = now
 	}
 	return []any{
-		int64(b.Key), b.Hold.Bytes(), int64(claims), string(b.Slot.Site), int64(b.Slot.Start), int64(b.Slot.Length),
+		from.id, int64(b.Key), b.Hold.Bytes(), int64(claims), string(b.Slot.Site), int64(b.Slot.Start), int64(b.Slot.Length),
 		int64(b.Date), int64(b.Place), string(b.Service), b.Programme, int64(b.Dose), person, b.OnePerson, sealed,
-		string(b.Status), int64(b.Version), b.Reason, replacedBy, b.RecordedAt.UnixMicro(), endedAt,
+		string(b.Status), int64(b.Version), b.Reason, replacedBy, b.RecordedAt.UnixMicro(), from.by, endedAt,
 	}
 }
 
 // eventRow is a row to insert.
-func eventRow(e *allocator.Event) []any {
+func eventRow(id int64, e *allocator.Event) []any {
 	if e.Type == allocator.EventCapacity {
-		return []any{string(e.Type), e.At.UnixMicro(), e.Actor, e.Reason, nil, nil, nil, string(e.Site), int64(e.Date), e.Revision}
+		return []any{id, string(e.Type), e.At.UnixMicro(), e.Actor, e.Reason, nil, nil, nil, string(e.Site), int64(e.Date), e.Revision}
 	}
 	return []any{
-		string(e.Type), e.At.UnixMicro(), e.Actor, e.Reason, int64(e.Booking), string(e.Status), int64(e.Version), nil, nil, nil,
+		id, string(e.Type), e.At.UnixMicro(), e.Actor, e.Reason, int64(e.Booking), string(e.Status), int64(e.Version), nil, nil, nil,
 	}
 }
 

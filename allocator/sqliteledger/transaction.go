@@ -21,6 +21,8 @@ type connection struct {
 	db         *sql.DB // nil once the ledger is closed, or where it never writes
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
+	inserts    driver.Stmt // of ordinary rows; nil until the first
+	facts      *facts
 }
 
 // ready opens the connection unless it is open.
@@ -29,7 +31,7 @@ func (c *connection) ready(ctx context.Context) (err error) {
 		return errClosed
 	}
 	if c.conn == nil {
-		c.statements = make(map[string]*sql.Stmt)
+		c.statements, c.facts = make(map[string]*sql.Stmt), &facts{}
 		c.conn, err = c.db.Conn(ctx)
 	}
 	return err
@@ -51,6 +53,10 @@ func (c *connection) closeStatements() error {
 		errs = append(errs, s.Close())
 	}
 	c.statements = nil
+	if c.inserts != nil {
+		errs = append(errs, c.inserts.Close())
+		c.inserts = nil
+	}
 	return errors.Join(errs...)
 }
 
@@ -84,9 +90,10 @@ func take(ctx context.Context, pool chan *connection) (*connection, error) {
 // tx is a transaction. One that writes has the date now.
 type tx struct {
 	*connection
-	l   *Ledger
-	ctx context.Context
-	now int64
+	l       *Ledger
+	ctx     context.Context
+	now     int64
+	touched bool // facts were changed
 }
 
 // write runs one transaction in its turn. Its error says that nothing happened, or ErrOutcomeUnknown.
@@ -103,6 +110,9 @@ func (l *Ledger) write(ctx context.Context, do func(t *tx) error) error {
 	committed := false
 	defer func() {
 		if !committed {
+			if t.touched {
+				c.facts.forget()
+			}
 			c.rollback(ctx)
 		}
 		l.clock.end()
@@ -112,6 +122,7 @@ func (l *Ledger) write(ctx context.Context, do func(t *tx) error) error {
 		return unavailable(err)
 	}
 	if err := t.exec("COMMIT"); err != nil {
+		t.touched = true // perhaps
 		return commitError(err)
 	}
 	committed = true
@@ -209,7 +220,7 @@ func (t *tx) one(text string, args []any, into ...any) (found bool, err error) {
 func unavailable(err error) error {
 	var refusal *allocator.Error
 	switch {
-	case err == nil || errors.As(err, &refusal) || errors.Is(err, allocator.ErrIdentitySuperseded):
+	case err == nil || err == errContested || errors.As(err, &refusal) || errors.Is(err, allocator.ErrIdentitySuperseded):
 		return err
 	case isSchema(err):
 		return fmt.Errorf("%w: %w", allocator.ErrSchema, err)
