@@ -17,6 +17,7 @@ TEST_TIMEOUT ?= 15m
 FUZZTIME     ?= 30s
 RUN_ARGS     ?= --dev --sample --data ./data
 GRAMMAR       = allocator/cockroachledger/grammar
+VALIDATE      = deploy/validate
 SEEDS        ?= 5000
 STEPS        ?= 220
 MINUTES      ?= 30
@@ -48,6 +49,7 @@ test: ## Everything: checks, then all tests with race detector beside real serve
 	@MUSTER_TEST_REQUIRE_BACKENDS=1 deploy/testservers/run $(MAKE) test-race
 	@$(MAKE) reliability MUTANTS_ARGS=-mutants.cheaply
 	@$(MAKE) test-grammar
+	@MUSTER_TEST_REQUIRE_BACKENDS=1 $(MAKE) test-deploy
 
 .PHONY: test-short
 test-short: ## Quick tests, without servers and race detector
@@ -62,6 +64,12 @@ test-race: # the middle of `make test`; needs deploy/testservers/run around it
 test-grammar: ## Parse the ledger's SQL with CockroachDB's own grammar (the first compile takes minutes)
 	@$(call step,'CockroachDB grammar')
 	cd $(GRAMMAR) && go vet ./... && go test -count=1 -timeout $(TEST_TIMEOUT) ./...
+
+.PHONY: test-deploy
+test-deploy: ## Check deploy/: manifests, compose, dashboards, alerts and their runbooks (the first compile takes a minute)
+	@$(VALIDATE)/install
+	@$(call step,deployment)
+	cd $(VALIDATE) && go vet ./... && go test -count=1 -timeout $(TEST_TIMEOUT) ./...
 
 .PHONY: simulate
 simulate: ## Simulate SEEDS (5000) of STEPS (220), or show one SEED step by step
