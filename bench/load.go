@@ -146,6 +146,9 @@ func (l *load) count(began time.Time, n int, err error) {
 	}
 }
 
+// ended is how many flows have ended while measuring, well or not.
+func (l *load) ended() int64 { return l.flows.Load() + l.failed.Load() }
+
 func (l *load) fail(n int, err error) {
 	if !l.measuring.Load() {
 		return

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -142,6 +143,27 @@ func TestQuestions(t *testing.T) {
 	}
 	if err := q.check(reply(right...)); err != nil {
 		t.Error(err)
+	}
+}
+
+// Each question is asked once before it counts.
+func TestAskAll(t *testing.T) {
+	var asked sync.Map
+	l := fake(t, func(path, _ string) (int, string) {
+		if _, again := asked.LoadOrStore(path, true); again {
+			t.Errorf("%s was asked twice", path)
+		}
+		return 200, ""
+	})
+	l.askAll()
+	for i := range 100 {
+		l.questions = append(l.questions, question{request: fmt.Appendf(nil, "GET /%d HTTP/1.1\r\nHost: x\r\n\r\n", i)})
+	}
+	l.askAll()
+	for i := range 100 {
+		if _, ok := asked.Load(fmt.Sprintf("/%d", i)); !ok {
+			t.Errorf("question %d was not asked", i)
+		}
 	}
 }
 

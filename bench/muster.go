@@ -27,6 +27,7 @@ type ours struct {
 	program, folder string
 	postgres        string
 	redis           []string // URLs of the nodes
+	progress        func(format string, args ...any)
 	primed          bool
 	ops             string // where operators ask the server that runs
 }
@@ -155,6 +156,7 @@ type object = map[string]any
 
 // prepare publishes the world as publishers do.
 func (m *ours) prepare(ctx context.Context, w *world) error {
+	began := time.Now()
 	p, err := m.serve(ctx)
 	if err != nil {
 		return err
@@ -173,6 +175,7 @@ func (m *ours) prepare(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
+	m.progress("%d sites are known after %v", len(w.sites), time.Since(began).Round(time.Millisecond))
 	const uploads = 4
 	faults := make([]error, uploads)
 	var uploading sync.WaitGroup
@@ -183,6 +186,7 @@ func (m *ours) prepare(ctx context.Context, w *world) error {
 		}
 	}
 	uploading.Wait()
+	m.progress("their days are published after %v", time.Since(began).Round(time.Millisecond))
 	return errors.Join(faults...)
 }
 

@@ -183,7 +183,7 @@ func (r *runner) enter(ctx context.Context, w *world, name string, nodes []strin
 		}
 		c.engine = &baselineEngine{config: config, folder: folder, self: r.Self}
 	} else {
-		c.engine = &ours{program: r.Program, folder: folder, postgres: database, redis: nodes}
+		c.engine = &ours{program: r.Program, folder: folder, postgres: database, redis: nodes, progress: r.Progress}
 	}
 	return r.prepare(ctx, c)
 }

@@ -75,7 +75,11 @@ func (r *Report) FlowsPicture() string {
 		if unit == "" {
 			unit = "flows/s"
 		}
-		p.title(fmt.Sprintf("%s: %s, median and spread of %d turns", group[0].Workload, unit, group[0].Turns))
+		title := fmt.Sprintf("%s: %s", group[0].Workload, unit)
+		if n := group[0].Turns; n > 1 {
+			title += fmt.Sprintf(", median and spread of %d turns", n)
+		}
+		p.title(title)
 		most := 0.0
 		for _, s := range group {
 			most = max(most, s.Most)
@@ -103,7 +107,11 @@ func (r *Report) LatencyPicture() string {
 	}
 	for _, group := range r.byWorkload() {
 		p.title(fmt.Sprintf("%s: ms of a flow from its %s; p50 ● p99 ● p99.9", group[0].Workload, group[0].TimedFrom))
-		top := p.y
+		until := p.y + len(group)*rowHeight
+		for ms := 1.0; ms < most; ms *= 10 {
+			p.put(`<line class="grid" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, at(ms), at(ms), p.y, until)
+			p.put(`<text class="faint" text-anchor="middle" x="%.1f" y="%d">%g</text>`, at(ms), until+13, ms)
+		}
 		for _, s := range group {
 			p.label(barsFrom-10, "end", "", s.Engine)
 			p.put(`<line x1="%.1f" x2="%.1f" y1="%d" y2="%[3]d"/>`, at(s.Flow.P50), at(s.Flow.P999), p.y+11)
@@ -112,10 +120,6 @@ func (r *Report) LatencyPicture() string {
 			}
 			p.label(barsUntil+14, "start", "faint", s.Flow.String())
 			p.y += rowHeight
-		}
-		for ms := 1.0; ms < most; ms *= 10 {
-			p.put(`<line class="grid" x1="%.1f" x2="%.1f" y1="%d" y2="%d"/>`, at(ms), at(ms), top, p.y)
-			p.put(`<text class="faint" text-anchor="middle" x="%.1f" y="%d">%g</text>`, at(ms), p.y+13, ms)
 		}
 		p.y += 16
 	}

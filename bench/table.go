@@ -46,7 +46,7 @@ func (s *Summary) cells() []string {
 	for _, process := range []string{cpuServer, cpuRedis, cpuPostgres, cpuGenerator} {
 		cell := "–"
 		if value, ok := s.CPU[process]; ok {
-			cell = fmt.Sprintf("%.3g", value)
+			cell = short(value)
 		}
 		cells = append(cells, cell)
 	}
@@ -170,5 +170,13 @@ func (l Latency) String() string {
 	if l == (Latency{}) {
 		return "–"
 	}
-	return fmt.Sprintf("%.3g/%.3g/%.3g", l.P50, l.P99, l.P999)
+	return short(l.P50) + "/" + short(l.P99) + "/" + short(l.P999)
+}
+
+// short writes three digits, or all before the point.
+func short(value float64) string {
+	if value >= 100 {
+		return fmt.Sprintf("%.0f", value)
+	}
+	return fmt.Sprintf("%.3g", value)
 }

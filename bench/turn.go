@@ -162,6 +162,7 @@ func (m *measurement) run(ctx context.Context) error {
 			m.load.run(loading, m.work)
 		}()
 	}
+	m.load.askAll()
 	begun := m.crowd == nil
 	if begun {
 		start()
@@ -190,7 +191,8 @@ func (m *measurement) run(ctx context.Context) error {
 // stretch is what a long turn is divided in, to find its slowest part.
 const stretch = 10 * time.Second
 
-// watch waits for the measured time, and takes note of the slowest stretch of a long one.
+// watch waits for the measured time, and takes note of the slowest stretch of a long one. It waits on, for as long as patience
+// lasts, until anything at all has ended.
 func (m *measurement) watch(ctx context.Context) error {
 	left := m.Measure
 	for left > stretch {
@@ -203,7 +205,11 @@ func (m *measurement) watch(ctx context.Context) error {
 			m.slowest = rate
 		}
 	}
-	return wait(ctx, left)
+	err := wait(ctx, left)
+	for begun := time.Now(); err == nil && m.load.ended() == 0 && time.Since(begun) < patience; {
+		err = wait(ctx, 5*time.Millisecond)
+	}
+	return err
 }
 
 // window measures what happens while it waits.
