@@ -2,8 +2,8 @@
 
 -- name: RecordPinned
 -- Records every request whose pins are proven, in one statement with its journal row, and answers the clock and the
--- requests that it left alone. Facts ($1 … $7) are what pins claim of the ledger; the rest are claims, each with the
--- number of its request. A request is left alone from the first stale fact of its site on, so that order is kept.
+-- requests that it left alone. Facts ($1 … $7) are what pins claim of the ledger; passed are epochs that are not current; the
+-- rest are claims, each with the number of its request. A request is left alone from the first stale fact of its site on, so that order is kept.
 -- A claim that conflicts with a row fails the statement by a unique index.
 WITH claim AS (
 	SELECT c.item, c.fact, c.booking_key, c.hold_id, c.site_id, c.starts_at, c.length, c.date, c.place, c.service,
@@ -13,13 +13,17 @@ WITH claim AS (
 		$24::TEXT[])
 	AS c(item, fact, booking_key, hold_id, site_id, starts_at, length, date, place, service,
 		programme, dose, person, one_person, sealed, siblings, actor)
+), passed AS (
+	SELECT p.shard, p.epoch
+	FROM (SELECT DISTINCT f.shard, f.epoch FROM unnest($5::INT8[], $6::INT8[]) AS f(shard, epoch)) p
+	WHERE COALESCE((SELECT max(e.epoch) FROM shard_epochs e WHERE e.shard = p.shard), 0::INT8) <> p.epoch
 ), stale AS (
 	SELECT f.fact, f.site_id
 	FROM unnest($1::INT4[], $2::TEXT[], $3::INT4[], $4::INT8[], $5::INT8[], $6::INT8[], $7::INT8[])
 		AS f(fact, site_id, date, revision, shard, epoch, generation)
 	WHERE (SELECT d.revision FROM days d WHERE d.site_id = f.site_id AND d.date = f.date) IS DISTINCT FROM f.revision
 		OR (SELECT s.generation FROM sites s WHERE s.site_id = f.site_id) IS DISTINCT FROM f.generation
-		OR COALESCE((SELECT max(e.epoch) FROM shard_epochs e WHERE e.shard = f.shard), 0::INT8) <> f.epoch
+		OR (f.shard, f.epoch) IN (SELECT p.shard, p.epoch FROM passed p)
 ), first_stale AS (
 	SELECT c.site_id, min(c.item) AS item FROM stale s JOIN claim c ON c.fact = s.fact GROUP BY c.site_id
 ), refused AS (
@@ -53,13 +57,17 @@ WITH claim AS (
 		$24::TEXT[])
 	AS c(item, fact, booking_key, hold_id, site_id, starts_at, length, date, place, service,
 		programme, dose, person, one_person, sealed, siblings, actor)
+), passed AS (
+	SELECT p.shard, p.epoch
+	FROM (SELECT DISTINCT f.shard, f.epoch FROM unnest($5::INT8[], $6::INT8[]) AS f(shard, epoch)) p
+	WHERE COALESCE((SELECT max(e.epoch) FROM shard_epochs e WHERE e.shard = p.shard), 0::INT8) <> p.epoch
 ), stale AS (
 	SELECT f.fact, f.site_id
 	FROM unnest($1::INT4[], $2::TEXT[], $3::INT4[], $4::INT8[], $5::INT8[], $6::INT8[], $7::INT8[])
 		AS f(fact, site_id, date, revision, shard, epoch, generation)
 	WHERE (SELECT d.revision FROM days d WHERE d.site_id = f.site_id AND d.date = f.date) IS DISTINCT FROM f.revision
 		OR (SELECT s.generation FROM sites s WHERE s.site_id = f.site_id) IS DISTINCT FROM f.generation
-		OR COALESCE((SELECT max(e.epoch) FROM shard_epochs e WHERE e.shard = f.shard), 0::INT8) <> f.epoch
+		OR (f.shard, f.epoch) IN (SELECT p.shard, p.epoch FROM passed p)
 ), first_stale AS (
 	SELECT c.site_id, min(c.item) AS item FROM stale s JOIN claim c ON c.fact = s.fact GROUP BY c.site_id
 ), refused AS (
