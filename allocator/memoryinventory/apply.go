@@ -38,13 +38,14 @@ func (s *state) late(epoch int64, id allocator.SiteID, m lateMessage) allocator.
 
 // settle books the rows' places that are free or the grant's own, and gives back its others.
 func (s *state) settle(st *site, item *allocator.SettleItem) allocator.ApplyOutcome {
-	if g := s.exact(item.ID); g != nil && g.state == allocator.GrantEnded {
+	g := s.exact(item.ID)
+	if g != nil && g.state == allocator.GrantEnded {
 		return allocator.Applied
 	}
 	outcome := allocator.Applied
 	var mine []allocator.Placed
 	for _, row := range item.Places {
-		if g := s.exact(item.ID); g != nil && g.lost(row) {
+		if g != nil && g.lost(row) || len(mine) == 0 && s.book(st, g, row) { // an earlier row may be of the same place
 			continue
 		}
 		if p := st.slotPlace(row.Slot, row.Place); p == nil || p.owner == item.ID {
@@ -60,6 +61,23 @@ func (s *state) settle(st *site, item *allocator.SettleItem) allocator.ApplyOutc
 		}
 	}
 	return outcome
+}
+
+// book books a place where it is the grant's already, for that service: what nearly every row finds. To give it back and
+// take it again would look for the lowest free place anew, past all that are taken.
+func (s *state) book(st *site, g *grant, row allocator.Placed) bool {
+	p := st.slotPlace(row.Slot, row.Place)
+	if p == nil || g == nil || p.owner != g.id || p.booked || p.service != row.Service || !g.has(row) {
+		return false
+	}
+	p.booked = true
+	s.feed.slot(row.Slot, s.options.Feed)
+	return true
+}
+
+// has says whether a row's place is one of the grant's claims.
+func (g *grant) has(row allocator.Placed) bool {
+	return slices.ContainsFunc(g.claims, func(c claim) bool { return c.slot == row.Slot && c.place == row.Place })
 }
 
 // lost says whether this row of the grant ended before.

@@ -2,6 +2,7 @@ package memoryinventory
 
 import (
 	"bytes"
+	"maps"
 
 	"muster/allocator"
 )
@@ -42,8 +43,11 @@ func (s *state) hold(item *allocator.HoldItem) allocator.HoldResult {
 
 func (s *state) view(g *grant) allocator.Grant {
 	v := allocator.Grant{ID: g.id, Epoch: g.epoch, State: s.stateOf(g), DeadlineMs: g.deadlineMs}
-	for _, c := range g.claims {
-		v.Places = append(v.Places, c.place)
+	if len(g.claims) > 0 {
+		v.Places = make([]int32, len(g.claims))
+	}
+	for i, c := range g.claims {
+		v.Places[i] = c.place
 	}
 	return v
 }
@@ -60,21 +64,22 @@ func (s *state) choose(st *site, claims []allocator.HoldClaim, preferred []int32
 		if !s.within(c) {
 			return nil, &allocator.HoldResult{Outcome: allocator.HoldOutside, Claim: i}
 		}
-		counts := allocator.Counts{}
-		taken := make(map[int32]bool)
+		var counts allocator.Counts // not to be changed: the slot's own, while no earlier claim is for it
+		var taken map[int32]bool
 		low := int32(0)
 		sl := st.slots[c.Slot]
 		if sl != nil {
-			low = sl.low
-			for service, n := range sl.counts {
-				counts[service] = n
-			}
+			low, counts = sl.low, sl.counts
 		}
 		for j := range i {
-			if claims[j].Slot == c.Slot {
-				counts[claims[j].Service]++
-				taken[places[j]] = true
+			if claims[j].Slot != c.Slot {
+				continue
 			}
+			if taken == nil {
+				taken, counts = make(map[int32]bool), cloned(counts)
+			}
+			counts[claims[j].Service]++
+			taken[places[j]] = true
 		}
 		if allocator.FreeWithin(c.Bounds, counts) < 1 {
 			more := len(s.lapsing) > 0 && s.lapsing[0].dueMs <= s.nowMs
@@ -90,6 +95,14 @@ func (s *state) choose(st *site, claims []allocator.HoldClaim, preferred []int32
 		}
 	}
 	return places, nil
+}
+
+// cloned is a copy that can be changed.
+func cloned(counts allocator.Counts) allocator.Counts {
+	if counts == nil {
+		return allocator.Counts{}
+	}
+	return maps.Clone(counts)
 }
 
 // within checks a claim's window by the shard's clock.
