@@ -287,6 +287,14 @@ func (r *Report) compare() {
 	}
 	ours, script := r.summary(Ours, Spread), string(baseline.Script)
 	ratio("flows_vs_postgres", ours, r.postgres(Spread), rate)
+	ratio("cpu_vs_postgres", r.postgres(Spread), ours, func(s *Summary) (sum float64) {
+		for process, micros := range s.CPU {
+			if process != cpuGenerator {
+				sum += micros
+			}
+		}
+		return sum
+	})
 	ratio("hot_slot_vs_postgres", r.summary(Ours, Hot), r.postgres(Hot), rate)
 	ratio("hot_slot_vs_spread", r.summary(Ours, Hot), ours, rate)
 	ratio("flows_vs_uncombined", ours, r.summary(script, Spread), rate)

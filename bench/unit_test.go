@@ -110,7 +110,7 @@ func TestRatios(t *testing.T) {
 	r := newReport(Options{})
 	add := func(engine string, w Workload, counts bool, rates ...float64) {
 		for i, rate := range rates {
-			cpu := map[string]float64{cpuRedis: rate / 10}
+			cpu := map[string]float64{cpuRedis: rate / 10, cpuGenerator: 5000}
 			r.Turns = append(r.Turns, Turn{Engine: engine, Workload: w, Repetition: i, Counts: counts, FlowsPerSec: rate, CPU: cpu,
 				Hold: Latency{P99: 1000 / rate}})
 		}
@@ -125,7 +125,7 @@ func TestRatios(t *testing.T) {
 	add(string(baseline.Script), Holds, true, 300)
 	add(string(baseline.Script), Spread, true, 100, 300)
 	r.summarize()
-	want := map[string]float64{"flows_vs_postgres": 4, "hot_slot_vs_spread": 0.5, "flows_vs_uncombined": 4, "redis_cpu_vs_single": 6, "hold_p99_vs_postgres": 4}
+	want := map[string]float64{"flows_vs_postgres": 4, "cpu_vs_postgres": 0.25, "hot_slot_vs_spread": 0.5, "flows_vs_uncombined": 4, "redis_cpu_vs_single": 6, "hold_p99_vs_postgres": 4}
 	for name, ratio := range want {
 		if got := r.Ratios[name]; got < 0.999*ratio || got > 1.001*ratio {
 			t.Errorf("%s is %g, want %g", name, got, ratio)
