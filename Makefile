@@ -24,7 +24,7 @@ MINUTES      ?= 30
 RELIABILITY  ?= $(CURDIR)/bin/reliability
 HARNESS       = go test -count=1 -v -timeout
 REPORT        = go run ./allocator/allocatortest/reliability/report $(RELIABILITY)
-SCRIPTS       = deploy/testservers/install deploy/testservers/run deploy/testservers/find.sh bench/compare .ci/run
+SCRIPTS       = deploy/testservers/install deploy/testservers/run deploy/testservers/find.sh bench/compare bench/publish .ci/run
 
 # step NAME announces a part of a long run, with the time of day.
 step = printf '\n== %(%T)T %s\n' -1 $(1)
