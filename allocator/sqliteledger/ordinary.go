@@ -31,10 +31,10 @@ const insertOrdinary = `INSERT INTO bookings (id, booking_key, hold, claims, sit
 	programme, dose, person, one_person, sealed, recorded_at, booked_by, status, version, reason)
 	VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,'booked',1,'')`
 
-// mayBeOrdinary says whether items have the shape for it: claims, a pin, and nothing to replace.
+// mayBeOrdinary says whether items have the shape for it: a pin, and nothing to replace.
 func mayBeOrdinary(items []allocator.Recording) bool {
 	for i := range items {
-		if len(items[i].Claims) == 0 || len(items[i].Pins) == 0 || items[i].Replaces != 0 {
+		if len(items[i].Pins) == 0 || items[i].Replaces != 0 {
 			return false
 		}
 	}
