@@ -174,13 +174,23 @@ func ParseReference(text string) (BookingKey, bool) {
 // checkDigit is the sum of the digits, each times a different power of the generator 2 of GF(32) (x⁵+x²+1).
 func checkDigit(digits []byte) byte {
 	var sum byte
-	weight := byte(1)
-	for _, d := range digits {
-		weight = gfMultiply(weight, 2)
-		sum ^= gfMultiply(weight, d)
+	for i, d := range digits {
+		sum ^= weighted[i][d&31]
 	}
 	return sum
 }
+
+// weighted are the digits times each position's power, from the first on.
+var weighted = func() (table [12][32]byte) {
+	weight := byte(1)
+	for i := range table {
+		weight = gfMultiply(weight, 2)
+		for d := range table[i] {
+			table[i][d] = gfMultiply(weight, byte(d))
+		}
+	}
+	return table
+}()
 
 func gfMultiply(a, b byte) (product byte) {
 	for ; b > 0; b >>= 1 {
