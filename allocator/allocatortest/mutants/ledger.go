@@ -129,7 +129,7 @@ func recordHead(compared string) string {
 		AS f(fact, site_id, date, revision, shard, epoch, generation)
 	WHERE (SELECT d.revision FROM days d WHERE d.site_id = f.site_id AND d.date = f.date) IS DISTINCT FROM f.revision
 		OR (SELECT s.generation FROM sites s WHERE s.site_id = f.site_id) ` + compared + `
-		OR COALESCE((SELECT max(e.epoch) FROM shard_epochs e WHERE e.shard = f.shard), 0::INT8) <> f.epoch
+		OR (f.shard, f.epoch) IN (SELECT p.shard, p.epoch FROM passed p)
 ), first_stale AS (
 	SELECT c.site_id, min(c.item) AS item FROM stale s JOIN claim c ON c.fact = s.fact GROUP BY c.site_id
 ), refused AS (
