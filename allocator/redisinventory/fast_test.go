@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"muster/allocator"
 	"muster/allocator/allocatortest/servers"
+	"muster/allocator/redisinventory"
 )
 
 // calls tells how often a node was called to run a script and to read a key. A script reads the epoch once where its fast path
@@ -85,4 +87,46 @@ func TestFastPaths(t *testing.T) {
 	}
 	expect(true, "a settle", settled)
 	expect(false, "a settle again", settled)
+}
+
+// A hold that lapsed a moment ago gives way to whoever wants its place, and otherwise soon.
+func TestLapsedHoldGivesWay(t *testing.T) {
+	m := newScripted(t)
+	inv, err := redisinventory.New(redisinventory.Options{Addresses: []string{m.Addr()}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inv.Close()
+	build(t, inv, 0, 1, site)
+	hold := func(key, slot int) {
+		t.Helper()
+		results, err := inv.Hold(t.Context(), 0, 1, []allocator.HoldItem{item(site, key, slot, 1)})
+		if err != nil || results[0].Outcome != allocator.HoldGranted {
+			t.Fatalf("hold %d: %+v %v", key, results, err)
+		}
+	}
+	used := func() int {
+		t.Helper()
+		view, err := inv.ReadSite(t.Context(), 0, 1, site)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(view.Places)
+	}
+	hold(1, 0)
+	hold(2, 1)
+	m.advance(305_001 * time.Millisecond)
+	hold(3, 2)
+	if n := used(); n != 3 {
+		t.Errorf("%d places are used, want 3: nobody asked for those that lapsed", n)
+	}
+	hold(4, 0)
+	if n := used(); n != 2 {
+		t.Errorf("%d places are used, want 2: whoever finds a slot full frees all that lapsed", n)
+	}
+	m.advance(305_000*time.Millisecond + redisinventory.Options{}.WithDefaults().ReapAfter)
+	hold(5, 3)
+	if n := used(); n != 1 {
+		t.Errorf("%d places are used, want 1: what lapsed so long ago goes unasked", n)
+	}
 }

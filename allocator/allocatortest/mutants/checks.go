@@ -62,6 +62,11 @@ func redis(test string) Check {
 	return Check{Name: test, Package: "allocator/redisinventory", Run: exactly(test), Backend: "MUSTER_TEST_REDIS_SERVER"}
 }
 
+// scriptTest is a test of the scripts' own, run by miniredis.
+func scriptTest(test string) Check {
+	return Check{Name: test, Package: "allocator/redisinventory", Run: exactly(test)}
+}
+
 // core is one or more of the core's own tests.
 func core(tests ...string) Check {
 	return Check{Name: strings.Join(tests, ", "), Package: "allocator", Run: "^(" + strings.Join(tests, "|") + ")$"}

@@ -79,7 +79,7 @@ func (b *Bug) patched(root string) (map[string]string, error) {
 // Bugs is the whole table, in the order of the protocol's steps.
 func Bugs() []Bug {
 	var all []Bug
-	for _, part := range [][]Bug{holdBugs(), confirmBugs(), lateBugs(), ledgerBugs(), answerBugs(), epochBugs(), rebuildBugs(), repairBugs()} {
+	for _, part := range [][]Bug{holdBugs(), fastBugs(), confirmBugs(), lateBugs(), ledgerBugs(), answerBugs(), epochBugs(), rebuildBugs(), repairBugs()} {
 		all = append(all, part...)
 	}
 	return all
