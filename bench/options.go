@@ -70,7 +70,7 @@ type Options struct {
 	Repetitions int        // default 5
 	Sites       int        // default 2,833: all that are real
 	Slots       int        // per site; default 8
-	Capacity    int        // per slot; default 100
+	Capacity    int        // per slot; default 120
 	HotCapacity int        // of the large slots; default 200,000
 	Contenders  int        // of Storm; default 50,000
 	Rate        float64    // flows a second of Steady; default as told there
@@ -93,7 +93,7 @@ func (o Options) Quick() Options {
 
 func (o Options) withDefaults() Options {
 	for field, value := range map[*int]int{
-		&o.Clients: 512, &o.PerRequest: 32, &o.Repetitions: 5, &o.Sites: 2833, &o.Slots: 8, &o.Capacity: 100, &o.HotCapacity: 200_000,
+		&o.Clients: 512, &o.PerRequest: 32, &o.Repetitions: 5, &o.Sites: 2833, &o.Slots: 8, &o.Capacity: 120, &o.HotCapacity: 200_000,
 		&o.Contenders: 50_000,
 	} {
 		if *field == 0 {
