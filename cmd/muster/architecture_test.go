@@ -34,6 +34,7 @@ const (
 	metricsLib = "github.com/prometheus/client_golang/*"
 	pgxLib     = "github.com/jackc/pgx/v5/*"
 	gooseLib   = "github.com/pressly/goose/v3/*"
+	vegetaLib  = "github.com/tsenart/vegeta/v12/lib"
 )
 
 var rooms = []room{
@@ -73,8 +74,21 @@ var rooms = []room{
 	{path: "muster/cmd/muster", may: []string{"muster/*", "github.com/alecthomas/kong", metricsLib, redisLib}, outside: true},
 	{path: "muster/cmd/muster/bulk", may: []string{core}, outside: true},
 	{path: "muster/cmd/muster/sample", may: []string{core}},
+	{path: "muster/loadtest/attack", may: []string{
+		"muster/loadtest/audit", "muster/loadtest/people", "muster/loadtest/profile", "muster/loadtest/result", "github.com/valyala/fasthttp", vegetaLib,
+	}, outside: true},
+	{path: "muster/loadtest/audit", may: []string{core, "muster/loadtest/result"}, outside: true},
 	{path: "muster/loadtest/chaos", testing: true},
+	{path: "muster/loadtest/fakeserver", testing: true, outside: true},
 	{path: "muster/loadtest/installation", may: []string{core, "muster/allocator/cockroachledger", "muster/allocator/redisinventory", "muster/allocator/sqliteledger", "muster/allocator/allocatortest", "muster/allocator/allocatortest/checkers", "muster/allocator/allocatortest/servers", pgxLib, redisLib, "github.com/Shopify/toxiproxy/v2/*", "github.com/rs/zerolog"}, testing: true, outside: true},
+	{path: "muster/loadtest/people", may: []string{"muster/geo", "muster/loadtest/profile"}},
+	{path: "muster/loadtest/profile", may: []string{"github.com/oasdiff/yaml", vegetaLib}},
+	{path: "muster/loadtest/report", may: []string{"muster/geo", "muster/loadtest/people", "muster/loadtest/profile", "muster/loadtest/result"}},
+	{path: "muster/loadtest/result", may: []string{
+		"muster/geo", "muster/loadtest/profile", "muster/loadtest/threshold", "github.com/HdrHistogram/hdrhistogram-go",
+	}, outside: true},
+	{path: "muster/loadtest/threshold"},
+	{path: "muster/loadtest/world", may: []string{core, "muster/cmd/muster/sample", "muster/loadtest/attack", "muster/loadtest/result"}, outside: true},
 }
 
 // world is what the standard library offers to reach out of the process: not for rooms that decide.

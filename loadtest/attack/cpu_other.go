@@ -1,0 +1,8 @@
+//go:build !unix
+
+package attack
+
+import "time"
+
+// ownCPU cannot be seen here.
+func ownCPU() time.Duration { return 0 }
