@@ -21,6 +21,7 @@ VALIDATE      = deploy/validate
 SEEDS        ?= 5000
 STEPS        ?= 220
 MINUTES      ?= 30
+LOADTEST_ARGS ?=
 RELIABILITY  ?= $(CURDIR)/bin/reliability
 HARNESS       = go test -count=1 -v -timeout
 REPORT        = go run ./allocator/allocatortest/reliability/report $(RELIABILITY)
@@ -118,6 +119,20 @@ soak: ## Simulation and chaos with new seeds for MINUTES (30)
 	deploy/testservers/run $(HARNESS) 0 ./loadtest/chaos -run '^TestSoak$$' -chaos.minutes=$$((($(MINUTES) + 1) / 2)) \
 		-chaos.report=$(RELIABILITY)/soak
 	@go run ./allocator/allocatortest/reliability/report $(RELIABILITY)/soak
+
+.PHONY: loadtest
+loadtest: build ## A minute of opening-bell on the embedded defaults, audited, with a page in bin/loadtest.html (LOADTEST_ARGS="…")
+	@$(call step,loadtest)
+	bin/muster loadtest --profile opening-bell --duration 60s --threshold 'lost==0' --threshold 'oversold==0' --threshold 'violations==0' \
+		--threshold 'error_rate<0.1%' --threshold 'phantom_slot_rate<1%' --threshold 'achieved_rate>99%' --threshold 'p99(confirm)<300ms' \
+		--report bin/loadtest.html --json bin/loadtest.json $(LOADTEST_ARGS)
+
+# What CI runs: the same in small, where slow is no failure and wrong is one.
+.PHONY: loadtest-small
+loadtest-small: build # part of `make test`
+	@$(call step,loadtest)
+	bin/muster loadtest --profile opening-bell --duration 10s --scale 0.0005 --max-lag 1m --quiet --threshold 'violations==0' \
+		--threshold 'lost==0' --threshold 'oversold==0' --report bin/loadtest.html
 
 .PHONY: bench
 bench: ## Measure muster beside real baselines, into bench/results (BENCH_ARGS=-bench.quick for four minutes, -bench.scale …)

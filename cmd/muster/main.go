@@ -17,12 +17,13 @@ import (
 
 // commands is the map of the program: each has a file of its own.
 type commands struct {
-	Serve   serveCommand   `cmd:"" help:"Run the server."`
-	Migrate migrateCommand `cmd:"" help:"Bring the ledger's schema up to date."`
-	Import  importCommands `cmd:"" help:"Load files straight into the ledger."`
-	Audit   auditCommand   `cmd:"" help:"Compare ledger, inventory and capacity; exit 3 where they differ."`
-	Rebuild rebuildCommand `cmd:"" help:"Rebuild inventory from the ledger."`
-	Version versionCommand `cmd:"" help:"Tell version, commit and Go version."`
+	Serve    serveCommand     `cmd:"" help:"Run the server."`
+	Migrate  migrateCommand   `cmd:"" help:"Bring the ledger's schema up to date."`
+	Import   importCommands   `cmd:"" help:"Load files straight into the ledger."`
+	Audit    auditCommand     `cmd:"" help:"Compare ledger, inventory and capacity; exit 3 where they differ."`
+	Rebuild  rebuildCommand   `cmd:"" help:"Rebuild inventory from the ledger."`
+	Loadtest loadtestCommands `cmd:"" help:"Rehearse a national peak, and audit what the server kept."`
+	Version  versionCommand   `cmd:"" help:"Tell version, commit and Go version."`
 }
 
 // The program's exit codes.
@@ -31,13 +32,15 @@ const (
 	exitFailed  = 1 // it could not be done, or (import) some lines were refused
 	exitUsage   = 2 // the command line or the configuration is wrong
 	exitDiffers = 3 // audit found what should not be
+
+	exitBreached = 2 // loadtest: a threshold was not held
 )
 
 const description = `Allocates appointments: publish capacity, search, hold, confirm, move, cancel.
 
 Every flag may be given as an environment variable too: --redis as MUSTER_REDIS. The installation's secret may be given as
 MUSTER_SECRET. Exit codes: 0 done, 1 failed (import: or some lines were refused), 2 wrong command line or configuration,
-3 audit found differences.`
+3 audit found differences; loadtest: 1 could not run, 2 a threshold was breached, 3 the audit found a violation.`
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -86,6 +89,9 @@ func (p *program) run(args []string) (code int) {
 		panic(err) // the map of commands itself is wrong
 	}
 	chosen, err := parser.Parse(args)
+	if err != nil && len(args) > 0 && args[0] == "loadtest" { // whose exit code 2 says that a threshold was breached
+		return p.exit(fmt.Errorf("%w (muster loadtest --help tells what there is)", err))
+	}
 	if err != nil {
 		return p.exit(usage("%w (muster --help tells what there is)", err))
 	}
@@ -101,6 +107,8 @@ func (p *program) exit(err error) int {
 	switch {
 	case errors.Is(err, errDiffers):
 		return exitDiffers
+	case errors.Is(err, errBreached):
+		return exitBreached
 	case errors.As(err, new(usageError)):
 		return exitUsage
 	default:
