@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // dirtySites are the sites at which something happened since they were last reconciled.
@@ -83,7 +84,9 @@ func (a *Allocator) reconcile(ctx context.Context) {
 		}
 		round++
 		a.perShard(due, func(sites []SiteID) {
+			rest := a.restBetween(len(sites))
 			for i, site := range sites {
+				began := a.clock.Now()
 				if err := a.reconcileSite(ctx, site); err != nil && ctx.Err() == nil {
 					a.observer.Count("reconcile_failed")
 					a.log.Info("site not reconciled", "site", site, "error", err)
@@ -92,9 +95,24 @@ func (a *Allocator) reconcile(ctx context.Context) {
 					}
 					return
 				}
+				if rest(ctx, a.clock.Now().Sub(began)) != nil {
+					return
+				}
 			}
 		})
 	})
+}
+
+// restBetween spreads a round over time: after each site it rests three times as long as that site took, so that holds do not
+// wait behind a whole country's sites being read; less where there are so many sites that a round would take too long.
+func (a *Allocator) restBetween(sites int) func(ctx context.Context, took time.Duration) error {
+	most := a.limits.ReconcileEvery * 3 / 4 / time.Duration(max(1, sites))
+	return func(ctx context.Context, took time.Duration) error {
+		if pause := min(3*took, most); pause > 0 {
+			return a.pace.wait(ctx, pause)
+		}
+		return ctx.Err()
+	}
 }
 
 // perShard works on each shard's sites by itself, so that one that hangs holds up no other.
