@@ -61,6 +61,7 @@ var rooms = []room{
 	}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/servers", may: []string{pgxLib, redisLib}, testing: true, outside: true},
 	{path: "muster/loadtest/crash", testing: true, outside: true},
+	{path: "muster/loadtest/rehearsal", testing: true, outside: true},
 	{path: "muster/bench", may: []string{
 		core, "muster/allocator/cockroachledger", "muster/allocator/redisinventory", "muster/allocator/sqliteledger", "muster/bench/baseline", "muster/cmd/muster/sample",
 		"muster/geo", pgxLib, redisLib,
