@@ -51,6 +51,7 @@ test: ## Everything: checks, then all tests with race detector beside real serve
 	@$(MAKE) reliability MUTANTS_ARGS=-mutants.cheaply
 	@$(MAKE) test-grammar
 	@MUSTER_TEST_REQUIRE_BACKENDS=1 $(MAKE) test-deploy
+	@$(MAKE) rehearsal REHEARSAL_ARGS=-rehearsal.seconds=20
 
 .PHONY: test-short
 test-short: ## Quick tests, without servers and race detector
@@ -128,6 +129,13 @@ loadtest: build ## A minute of opening-bell on the embedded defaults, audited, w
 		--report bin/loadtest.html --json bin/loadtest.json $(LOADTEST_ARGS)
 
 # What CI runs: the same in small, where slow is no failure and wrong is one.
+.PHONY: rehearsal
+rehearsal: ## A rollout on this machine: a Redis master killed and a server rolled under opening-bell (REHEARSAL_ARGS="…")
+	@$(VALIDATE)/install
+	@$(call step,rehearsal); mkdir -p bin
+	deploy/testservers/run $(HARNESS) 20m ./loadtest/rehearsal -run '^TestRehearsal$$' -rehearsal.seconds=60 \
+		-rehearsal.report=$(CURDIR)/bin $(REHEARSAL_ARGS)
+
 .PHONY: loadtest-small
 loadtest-small: build # part of `make test`
 	@$(call step,loadtest)

@@ -26,8 +26,15 @@ var (
 func TestMain(m *testing.M) { installation.Main(m) }
 
 // kept is what the load must keep to although a node and a server go away in the middle of it. The people of a third of all sites
-// are told to come back for as long as the Cluster takes to promote a replica; of the others nobody should notice.
-var kept = []string{"lost==0", "oversold==0", "error_rate<5%", "achieved_rate>99%"}
+// are told to come back for the three or four seconds that the Cluster takes to promote a replica, which weighs more in a short
+// run; of the others nobody should notice. Latency is not judged: everything shares this machine.
+func kept() []string {
+	rules := []string{"lost==0", "oversold==0", "violations==0", "achieved_rate>99%", "error_rate<5%"}
+	if *seconds < 60 {
+		rules[4] = "error_rate<10%"
+	}
+	return rules
+}
 
 // TestRehearsal is `make rehearsal`.
 func TestRehearsal(t *testing.T) {
@@ -70,8 +77,8 @@ type load struct {
 func open(t *testing.T, in *installation.Installation, base string) *load {
 	t.Helper()
 	args := []string{"loadtest", "--profile", "opening-bell", "--target", base, "--token", "dev", "--prepare", "--seed", "1",
-		"--duration", (time.Duration(*seconds) * time.Second).String(), "--scale", *scale, "--engine", "lean", "--ledger", in.Postgres.URL()}
-	for _, rule := range kept {
+		"--duration", (time.Duration(*seconds) * time.Second).String(), "--scale", *scale, "--engine", "lean", "--max-lag", "2s", "--ledger", in.Postgres.URL()}
+	for _, rule := range kept() {
 		args = append(args, "--threshold", rule)
 	}
 	if *folder != "" {
