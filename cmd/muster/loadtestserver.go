@@ -56,14 +56,22 @@ func startLoadtestServer(p *program, holdSeconds int) (*loadtestServer, error) {
 	s.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { // what is set for other servers is not for this one
 		return strings.HasPrefix(v, "MUSTER_") && !strings.HasPrefix(v, "MUSTER_TEST_")
 	})
-	s.cmd.Stderr = p.stderr
+	// Under a load that is too much, the log tells of every refusal: it is shown only where the server does not start.
+	log, err := os.Create(filepath.Join(folder, "serve.log"))
+	if err != nil {
+		s.stop()
+		return nil, err
+	}
+	defer log.Close() // the process has its own
+	s.cmd.Stderr = log
 	output, err := s.cmd.StdoutPipe()
 	if err == nil {
 		err = s.launch(p.ctx, output)
 	}
 	if err != nil {
+		text, _ := os.ReadFile(log.Name()) // a log that cannot be read explains nothing
 		s.stop()
-		return nil, fmt.Errorf("the embedded server: %w", err)
+		return nil, fmt.Errorf("the embedded server: %w\n%s", err, text[max(0, len(text)-2000):])
 	}
 	return s, nil
 }

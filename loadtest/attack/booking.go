@@ -129,11 +129,13 @@ func (j *journey) holdAgain() {
 // lost is what people do when their hold is gone: look again.
 func (j *journey) lost(r Reply) {
 	code, class, _ := classify(r)
-	j.token = ""
-	switch {
-	case class != result.Refused:
+	if class != result.Refused { // the hold stays as it is
 		j.ending.Failed = true
 		j.end()
+		return
+	}
+	j.token = ""
+	switch {
 	case code == "ALREADY_BOOKED":
 		j.end()
 	default:

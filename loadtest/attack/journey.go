@@ -178,12 +178,13 @@ func (j *journey) dates(from, to string) string {
 
 // found reads the sites that a search lists.
 func (j *journey) found(r Reply, at time.Duration) {
-	var reply sitesReply
-	if !j.read(r, &reply) {
+	sites, ok := scanSites(r.Body)
+	if !j.understood(r, ok) {
 		return
 	}
-	for _, s := range reply.Sites {
-		j.recorder.Site(result.Supply{Site: s.SiteID, Name: s.Name, Lat: s.Location.Lat, Lon: s.Location.Lon})
+	for i := range sites {
+		s := &sites[i]
+		j.recorder.Site(result.Supply{Site: s.SiteID, Name: s.Name, Lat: s.Lat, Lon: s.Lon})
 	}
 	if at < j.bell { // too early: reload the page until the bell, and then press the button as fast as people can
 		reaction := time.Duration(j.who.Dice.ExpFloat64() * float64(j.think) / 2)
@@ -192,7 +193,7 @@ func (j *journey) found(r Reply, at time.Duration) {
 		return
 	}
 	j.searches++
-	if len(reply.Sites) == 0 {
+	if len(sites) == 0 {
 		j.notFound()
 		return
 	}
@@ -201,16 +202,11 @@ func (j *journey) found(r Reply, at time.Duration) {
 		return
 	}
 	pick := 0
-	for pick+1 < len(reply.Sites) && j.who.Dice.IntN(100) < 30 { // mostly the nearest
+	for pick+1 < len(sites) && j.who.Dice.IntN(100) < 30 { // mostly the nearest
 		pick++
 	}
-	site := reply.Sites[pick]
-	days := slices.DeleteFunc(site.Days, func(d struct {
-		Date string
-		Free int
-	}) bool {
-		return d.Free <= 0
-	})
+	site := sites[pick]
+	days := slices.DeleteFunc(site.Days, func(d foundDay) bool { return d.Free <= 0 })
 	if len(days) == 0 {
 		j.wrong("a search lists %s among the sites with a free slot, and no day on which it has one", site.SiteID)
 		j.notFound()
@@ -248,26 +244,22 @@ func (j *journey) availability(after time.Duration, date string) {
 
 // shown reads the free slots of a site.
 func (j *journey) shown(r Reply, _ time.Duration) {
-	var reply availabilityReply
 	if r.Status == 404 {
 		j.again(0)
 		return
 	}
-	if !j.read(r, &reply) {
+	slots, ok := scanSlots(r.Body)
+	if !j.understood(r, ok) {
 		return
 	}
 	j.listed = j.sent
-	var slots []offer
-	for _, day := range reply.Days {
-		for _, s := range day.Slots {
-			if s.Free <= 0 {
-				j.wrong("a slot of %s at %s is listed as available with %d free", j.site, s.Start, s.Free)
-				continue
-			}
-			s.SiteID = j.site
-			slots = append(slots, s)
+	for i := range slots {
+		slots[i].SiteID = j.site
+		if slots[i].Free <= 0 {
+			j.wrong("a slot of %s at %s is listed as available with %d free", j.site, slots[i].Start, slots[i].Free)
 		}
 	}
+	slots = slices.DeleteFunc(slots, func(s offer) bool { return s.Free <= 0 })
 	switch {
 	case j.who.Journey == profile.Browse:
 		if j.searches < 2 && j.who.Dice.IntN(2) == 0 {
@@ -353,20 +345,22 @@ func (j *journey) hold(after time.Duration) {
 	j.ask(after, Request{Step: result.Hold, Method: "POST", Path: "/v1/holds", Body: body, Key: key}, j.held)
 }
 
-// read reads a success; anything else, or a body that is no JSON, ends the journey.
+// read reads a success; anything else, or a body that is not what it should be, ends the journey.
 func (j *journey) read(r Reply, into any) bool {
-	if r.Status/100 != 2 {
-		j.ending.Failed = true
-		j.end()
-		return false
+	return j.understood(r, r.Status/100 != 2 || json.Unmarshal(r.Body, into) == nil)
+}
+
+// understood ends the journey where an answer is no success, or could not be read.
+func (j *journey) understood(r Reply, readable bool) bool {
+	if r.Status/100 == 2 && readable {
+		return true
 	}
-	if err := json.Unmarshal(r.Body, into); err != nil {
-		j.wrong("%s %s was answered %d with %.200q, which cannot be read: %v", j.request.Method, j.request.Step, r.Status, r.Body, err)
-		j.ending.Failed = true
-		j.end()
-		return false
+	if r.Status/100 == 2 {
+		j.wrong("%s %s was answered %d with %.200q, which cannot be read", j.request.Method, j.request.Step, r.Status, r.Body)
 	}
-	return true
+	j.ending.Failed = true
+	j.end()
+	return false
 }
 
 func (j *journey) wrong(format string, args ...any) { j.recorder.Wrong(fmt.Sprintf(format, args...)) }

@@ -64,24 +64,24 @@ func Run(ctx context.Context, c Config) (*result.Result, *audit.Evidence, error)
 	return r, evidence, nil
 }
 
-// watch tells of the progress, about once a second.
+// watch tells of the progress, once a second and at the end.
 func watch(ctx context.Context, c *Config, s *scheduler) {
 	if c.Progress == nil {
 		return
 	}
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
-	for {
+	for over := false; !over; {
 		select {
 		case <-ctx.Done():
-			return
+			over = true
 		case <-ticker.C:
-			live := s.world.recorder.Look()
-			s.mu.Lock()
-			live.InFlight = s.inFlight
-			s.mu.Unlock()
-			c.Progress(s.now(), live)
 		}
+		live := s.world.recorder.Look()
+		s.mu.Lock()
+		live.InFlight = s.inFlight
+		s.mu.Unlock()
+		c.Progress(s.now(), live)
 	}
 }
 

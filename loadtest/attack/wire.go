@@ -67,25 +67,17 @@ func noAnswer(err error) string {
 	return "NO_ANSWER"
 }
 
-// sitesReply is an answer to a search.
-type sitesReply struct {
-	Sites []struct {
-		SiteID   string
-		Name     string
-		Location struct{ Lat, Lon float64 }
-		Days     []struct {
-			Date string
-			Free int
-		}
-	}
+// foundSite is a site that a search lists.
+type foundSite struct {
+	SiteID, Name string
+	Lat, Lon     float64
+	Days         []foundDay
 }
 
-// availabilityReply is the free slots of a site.
-type availabilityReply struct {
-	Days []struct {
-		Date  string
-		Slots []offer
-	}
+// foundDay is a day on which a site has free slots.
+type foundDay struct {
+	Date string
+	Free int
 }
 
 // offer is a slot as the server writes it.

@@ -212,6 +212,33 @@ func (a *API) booking(ctx context.Context, b *Booking) (Row, error) {
 	return reply.row()
 }
 
+// hold asks for one place, once.
+func (a *API) hold(ctx context.Context, slot Slot, service string) (token string, err error) {
+	text, err := json.Marshal(map[string]any{"siteId": slot.Site, "service": service, "start": time.Unix(slot.Start*60, 0).UTC().Format(time.RFC3339), "length": slot.Length})
+	if err != nil {
+		return "", err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(a.Base, "/")+"/v1/holds", bytes.NewReader(text))
+	if err != nil {
+		return "", err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	reply, err := a.Client.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer reply.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(reply.Body, 1<<20))
+	if err != nil {
+		return "", err
+	}
+	var hold struct{ HoldID string }
+	if reply.StatusCode != http.StatusCreated || json.Unmarshal(body, &hold) != nil {
+		return "", errStatus{reply.StatusCode, body}
+	}
+	return hold.HoldID, nil
+}
+
 // release gives a hold back.
 func (a *API) release(ctx context.Context, token string) error {
 	return a.call(ctx, http.MethodDelete, "/v1/holds/"+url.PathEscape(token), "", nil)

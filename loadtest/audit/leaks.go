@@ -87,10 +87,43 @@ func (x *auditor) leaksOf(ctx context.Context, at siteDate, final bool) (clean b
 		}
 		clean = false
 		if final {
+			found := x.probe(ctx, slot, string(service))
 			x.mu.Lock()
-			x.a.Add(&x.a.Leaked, fmt.Sprintf("%s has %d places, %d booked and %d on offer", show(slot), pool.Capacity, taken[slot], free))
+			x.a.Add(&x.a.Leaked, fmt.Sprintf("%s has %d places, %d booked and %d on offer; %s; %s", show(slot), pool.Capacity, taken[slot], free, found, x.told(slot)))
 			x.mu.Unlock()
 		}
 	}
 	return clean, nil
+}
+
+// probe tries to get a place at a slot, and gives it back: it tells a place that nobody can get from one that is only not shown.
+func (x *auditor) probe(ctx context.Context, slot Slot, service string) string {
+	token, err := x.API.hold(ctx, slot, service)
+	if err != nil {
+		return "a hold there is refused: " + err.Error()
+	}
+	if err := x.API.release(ctx, token); err != nil {
+		return "a hold there is granted, and not given back: " + err.Error()
+	}
+	return "a hold there is granted, so it is only not shown"
+}
+
+// told is what citizens were told of a slot.
+func (x *auditor) told(slot Slot) string {
+	live, ended, left := 0, 0, 0
+	for _, b := range x.e.bookings {
+		if b.Slot == slot && b.State == Live {
+			live++
+		} else if b.Slot == slot {
+			ended++
+		}
+	}
+	for _, h := range x.e.holds {
+		for _, s := range h.Slots {
+			if s == slot {
+				left++
+			}
+		}
+	}
+	return fmt.Sprintf("citizens were told of %d bookings there, %d that ended, and left %d holds", live, ended, left)
 }
