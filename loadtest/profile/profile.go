@@ -46,7 +46,7 @@ func All() []Profile {
 		{Name: "opening-bell", Title: "Opening bell: a queue before nine, then everyone", Curve: OpeningBell(), Mix: bookers(),
 			Bell: bell, Youngest: 18, Oldest: 90, Places: 0.7, Scale: 0.3 * small},
 		{Name: "single-site-storm", Title: "Storm: 50,000 people for 150 places of one site", Curve: Storm(), Mix: stormers(),
-			Youngest: 18, Oldest: 90, Places: 150.0 / 50_000, Sites: 1, Scale: 0.1},
+			Bell: stormBell, Youngest: 18, Oldest: 90, Places: 150.0 / 50_000, Sites: 1, Scale: 0.1},
 		{Name: "steady", Title: "Steady: a thousand arrivals a second", Curve: Steady(), Mix: bookers(), Rates: true, Places: 1.2, Scale: small},
 		{Name: "ramp-to-break", Title: "Ramp: more and more until it breaks", Curve: Ramp(), Mix: bookers(), Rates: true, Places: 1.2, Scale: small},
 		{Name: "soak", Title: "Soak: six waves, for hours", Curve: Soak(), Mix: bookers(), Rates: true, Places: 1.2, Scale: small},

@@ -130,7 +130,7 @@ func curves() *rapid.Generator[*Curve] {
 
 func TestFitKeepsPeopleOrRates(t *testing.T) {
 	event, err := Profile{Name: "x", Curve: Storm(), Bell: 30 * time.Second}.Fit(30*time.Second, 0.5)
-	if err != nil || math.Abs(event.Curve.People()-25_000) > 1e-3 || event.Curve.Length() != 30*time.Second || event.Bell != 3*time.Second {
+	if err != nil || math.Abs(event.Curve.People()-25_000) > 1e-3 || event.Curve.Length() != 30*time.Second || event.Bell != 2500*time.Millisecond {
 		t.Errorf("half of a storm in half a minute: %v, bell %v, %v", event.Curve, event.Bell, err)
 	}
 	steady, err := Profile{Name: "y", Curve: Steady(), Rates: true}.Fit(2*time.Minute, 0.1)

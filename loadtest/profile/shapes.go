@@ -63,14 +63,17 @@ func OpeningBell() *Curve {
 
 const bell = 3 * time.Minute
 
-// Storm is a hot slot: 50,000 people for 150 places of one site within five minutes, half of them in the first twenty seconds.
+// Storm is a hot site: 50,000 people for its 150 places within six minutes. A third of them sit and wait for the minute at which it
+// opens, and all of those look at the same few slots at once.
 func Storm() *Curve {
-	points := []Point{{0, 1_800}}
+	points := []Point{{0, 100}, {stormBell, 500}, {stormBell, 1_800}}
 	for t := 2 * time.Second; t < 300*time.Second; t = t * 3 / 2 {
-		points = append(points, Point{t, 40 + 1_760*math.Exp(-t.Seconds()/20)})
+		points = append(points, Point{stormBell + t, 40 + 1_760*math.Exp(-t.Seconds()/14)})
 	}
-	return normal(50_000, mustCurve(append(points, Point{300 * time.Second, 40})...))
+	return normal(50_000, mustCurve(append(points, Point{360 * time.Second, 40})...))
 }
+
+const stormBell = time.Minute
 
 // Steady is a thousand arrivals a second, for as long as it is wanted.
 func Steady() *Curve {

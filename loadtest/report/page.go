@@ -93,7 +93,7 @@ func because(r *result.Result, verdict Verdict) (reasons []string) {
 		reasons = append(reasons, number(r.Totals.Wrong)+" answers contradicted what was asked or answered before.")
 	}
 	if a := r.Audit; a != nil && a.Violations() > 0 {
-		reasons = append(reasons, "The audit found "+number(a.Violations())+" violations.")
+		reasons = append(reasons, "The audit found "+counted(a.Violations(), "violation")+".")
 	}
 	if verdict == Held {
 		switch n := len(r.Thresholds); {
