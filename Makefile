@@ -48,6 +48,7 @@ test: ## Everything: checks, then all tests with race detector beside real serve
 	@$(MAKE) lint
 	@$(call step,'go build ./...'); go build ./...
 	@MUSTER_TEST_REQUIRE_BACKENDS=1 deploy/testservers/run $(MAKE) test-race
+	@$(MAKE) loadtest-small
 	@$(MAKE) reliability MUTANTS_ARGS=-mutants.cheaply
 	@$(MAKE) test-grammar
 	@MUSTER_TEST_REQUIRE_BACKENDS=1 $(MAKE) test-deploy

@@ -41,6 +41,7 @@ type siteEntry struct {
 	usage      map[slotKey]Counts // of slots that have any claim
 	trusted    bool               // usage was read from a built inventory
 	generation int64              // at which the inventory was then
+	reads      []*usageRead       // of the site's use that are under way
 	unmarked   []unmarked         // where searches pass the site by
 }
 
@@ -246,6 +247,9 @@ func (e *siteEntry) setUsage(id SlotID, counts Counts) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	key := slotKey{id.Start, id.Length}
+	for _, r := range e.reads {
+		r.newer = append(r.newer, key)
+	}
 	if maps.Equal(e.usage[key], counts) {
 		return
 	}

@@ -39,8 +39,28 @@ func (e *siteEntry) seenGeneration() int64 {
 	return e.generation
 }
 
-// replaceUsage takes over all that a built inventory knows of the site.
-func (e *siteEntry) replaceUsage(view *SiteInventory) {
+// usageRead is a read of the site's use from the inventory that is under way.
+type usageRead struct {
+	newer []slotKey // of which changes were told meanwhile; a change is told once, so what was read before must not undo it
+}
+
+// beginRead comes before a site is read from the inventory, endRead after.
+func (e *siteEntry) beginRead() *usageRead {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	r := &usageRead{}
+	e.reads = append(e.reads, r)
+	return r
+}
+
+func (e *siteEntry) endRead(r *usageRead) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.reads = slices.DeleteFunc(e.reads, func(other *usageRead) bool { return other == r })
+}
+
+// replaceUsage takes over all that a built inventory knew of the site when it was read.
+func (e *siteEntry) replaceUsage(view *SiteInventory, r *usageRead) {
 	usage := make(map[slotKey]Counts)
 	for _, p := range view.Places {
 		key := slotKey{p.Slot.Start, p.Slot.Length}
@@ -51,6 +71,12 @@ func (e *siteEntry) replaceUsage(view *SiteInventory) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	for _, key := range r.newer {
+		delete(usage, key)
+		if counts, ok := e.usage[key]; ok {
+			usage[key] = counts
+		}
+	}
 	e.usage, e.trusted, e.generation = usage, true, view.Generation
 	for _, day := range e.days {
 		day.free = nil

@@ -32,7 +32,10 @@ func (s Snapshot) SetUsage(id SlotID, counts Counts) {
 
 // Replace takes over all of a site's claims.
 func (s Snapshot) Replace(site SiteID, places ...PlaceState) {
-	s.a.directory.site(site).replaceUsage(&SiteInventory{Built: true, Places: places})
+	e := s.a.directory.site(site)
+	read := e.beginRead()
+	defer e.endRead(read)
+	e.replaceUsage(&SiteInventory{Built: true, Places: places}, read)
 }
 
 // ForgetBefore drops what has passed.

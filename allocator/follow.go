@@ -119,13 +119,15 @@ func (a *Allocator) ensureTrusted(ctx context.Context, entry *siteEntry) {
 	defer cancel()
 	site := entry.id()
 	shard := a.Shard(site)
+	read := entry.beginRead()
+	defer entry.endRead(read)
 	view, err := onShard(ctx, a.epochs, shard, func(epoch int64) (SiteInventory, error) {
 		return a.inventory.ReadSite(ctx, shard, epoch, site)
 	})
 	switch {
 	case err != nil:
 	case view.Built:
-		entry.replaceUsage(&view)
+		entry.replaceUsage(&view, read)
 	default:
 		_ = a.rebuild(ctx, site) // a failure is logged there; the site is shown as it is known
 	}

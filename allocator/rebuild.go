@@ -229,11 +229,13 @@ func (a *Allocator) trust(ctx context.Context, site SiteID) {
 		return
 	}
 	shard := a.Shard(site)
+	read := entry.beginRead()
+	defer entry.endRead(read)
 	view, err := onShard(ctx, a.epochs, shard, func(epoch int64) (SiteInventory, error) {
 		return a.inventory.ReadSite(ctx, shard, epoch, site)
 	})
 	if err == nil && view.Built {
-		entry.replaceUsage(&view)
+		entry.replaceUsage(&view, read)
 	}
 }
 

@@ -138,6 +138,12 @@ func (a *Allocator) reconcileSite(ctx context.Context, site SiteID) error {
 	ctx, cancel := context.WithTimeout(ctx, rebuildTimeout)
 	defer cancel()
 	shard := a.Shard(site)
+	entry := a.directory.site(site)
+	var read *usageRead
+	if entry != nil {
+		read = entry.beginRead()
+		defer entry.endRead(read)
+	}
 	view, err := onShard(ctx, a.epochs, shard, func(epoch int64) (SiteInventory, error) {
 		return a.inventory.ReadSite(ctx, shard, epoch, site)
 	})
@@ -181,8 +187,8 @@ func (a *Allocator) reconcileSite(ctx context.Context, site SiteID) error {
 		a.trust(ctx, site)
 		return nil
 	}
-	if entry := a.directory.site(site); entry != nil {
-		entry.replaceUsage(&view)
+	if entry != nil {
+		entry.replaceUsage(&view, read)
 	}
 	return nil
 }
