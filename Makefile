@@ -129,7 +129,6 @@ loadtest: build ## A minute of opening-bell on the embedded defaults, audited, w
 		--threshold 'error_rate<0.1%' --threshold 'phantom_slot_rate<1%' --threshold 'achieved_rate>99%' --threshold 'p99(confirm)<300ms' \
 		--report bin/loadtest.html --json bin/loadtest.json $(LOADTEST_ARGS)
 
-# What CI runs: the same in small, where slow is no failure and wrong is one.
 .PHONY: rehearsal
 rehearsal: ## A rollout on this machine: a Redis master killed and a server rolled under opening-bell (REHEARSAL_ARGS="…")
 	@$(VALIDATE)/install
@@ -137,6 +136,7 @@ rehearsal: ## A rollout on this machine: a Redis master killed and a server roll
 	deploy/testservers/run $(HARNESS) 20m ./loadtest/rehearsal -run '^TestRehearsal$$' -rehearsal.seconds=60 \
 		-rehearsal.report=$(CURDIR)/bin $(REHEARSAL_ARGS)
 
+# What CI runs: the same in small, where slow is no failure and wrong is one.
 .PHONY: loadtest-small
 loadtest-small: build # part of `make test`
 	@$(call step,loadtest)
