@@ -108,7 +108,7 @@ func Start(tb testing.TB, options Options) *Installation {
 	var started sync.WaitGroup
 	for _, s := range in.Servers {
 		started.Go(func() {
-			if err := s.start(); err != nil {
+			if err := s.first(); err != nil {
 				tb.Errorf("server %d does not start: %v\n%s", s.Index, err, tail(s.LogPath, 4000))
 			}
 		})

@@ -95,6 +95,17 @@ func (s *Server) launch() (*process, error) {
 	return p, err
 }
 
+// first is start for a port that was found free: should it be another connection's by now, it is tried again.
+func (s *Server) first() error {
+	return await(patience, func() error {
+		err := s.start()
+		if err != nil && strings.Contains(tail(s.LogPath, 4000), "address already in use") {
+			return fmt.Errorf("%v: its port is in use", err) // not errGone: there is a next process
+		}
+		return err
+	})
+}
+
 func (s *Server) start() error {
 	p, err := s.launch()
 	if err != nil {
