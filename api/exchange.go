@@ -31,6 +31,8 @@ type exchange struct {
 	unlook  func()   // gives a look-up by date of birth back; nil where there was none
 	memory  *scratch // see scratch; nil: none yet
 
+	traced func(status int, code string) // ends the exchange's span; nil where requests are not traced
+
 	bodyRead bool
 	cutOff   bool // the announced body is too large and was not waited for
 }

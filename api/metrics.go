@@ -97,7 +97,7 @@ func (x *exchange) leaveGate() {
 	}
 }
 
-// finish gives back the gate's place, counts the exchange and logs it.
+// finish gives back the gate's place, counts the exchange, ends its span and logs it.
 func (x *exchange) finish() {
 	x.leaveGate()
 	x.giveBack()
@@ -106,6 +106,9 @@ func (x *exchange) finish() {
 	o := s.metrics.outcome(ending{x.route.operation, status, x.code})
 	o.seconds.Observe(took.Seconds())
 	o.total.Inc()
+	if x.traced != nil {
+		x.traced(status, codeLabel(x.code))
+	}
 	level := levelOf(status)
 	if s.log.Enabled(context.Background(), level) {
 		s.log.LogAttrs(context.Background(), level, "request", x.attrs("took", took.String())...)

@@ -36,6 +36,7 @@ type Options struct {
 
 	Logger     *slog.Logger          // default: discards
 	Registerer prometheus.Registerer // default: metrics are kept nowhere
+	Tracer     Tracer                // default: none, and requests are not traced
 	Now        func() time.Time      // for tokens and rate limits; default time.Now
 }
 

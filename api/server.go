@@ -126,6 +126,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, row *route) {
 	x.id = requestID(given)
 	x.cutOff = len(ctx.Request.Header.Peek(announcedTooLarge)) > 0
 	s.secure(x)
+	if t := s.options.Tracer; t != nil {
+		x.trace(t)
+	}
 	streaming := false
 	defer func() {
 		if cause := recover(); cause != nil {

@@ -33,6 +33,7 @@ const (
 	redisLib   = "github.com/redis/go-redis/v9/*"
 	metricsLib = "github.com/prometheus/client_golang/*"
 	pgxLib     = "github.com/jackc/pgx/v5/*"
+	otelLib    = "go.opentelemetry.io/otel/*"
 	gooseLib   = "github.com/pressly/goose/v3/*"
 	vegetaLib  = "github.com/tsenart/vegeta/v12/lib"
 )
@@ -75,6 +76,7 @@ var rooms = []room{
 	{path: "muster/cmd/muster", may: []string{"muster/*", "github.com/alecthomas/kong", metricsLib, redisLib}, outside: true},
 	{path: "muster/cmd/muster/bulk", may: []string{core}, outside: true},
 	{path: "muster/cmd/muster/sample", may: []string{core}},
+	{path: "muster/cmd/muster/tracing", may: []string{core, otelLib}},
 	{path: "muster/loadtest/attack", may: []string{
 		"muster/loadtest/audit", "muster/loadtest/people", "muster/loadtest/profile", "muster/loadtest/result", "github.com/valyala/fasthttp", vegetaLib,
 	}, outside: true},

@@ -30,6 +30,7 @@ type serveCommand struct {
 	Audience      string `help:"The aud that access tokens must carry."`
 	AddressHeader string `placeholder:"NAME" help:"Header whose last element is the caller's address, such as X-Forwarded-For. Only where a proxy of yours always writes it; none: the connection's own."`
 	LogLevel      string `default:"info" help:"debug, info, warn or error (${default})."`
+	traceFlags
 }
 
 // Run serves until the program is asked to finish.
@@ -42,7 +43,12 @@ func (c *serveCommand) Run(p *program) error {
 		return err
 	}
 	defer suitServer(system)()
-	w := parts{ledger: c.ledgerFlags, inventory: c.inventoryFlags, secret: c.secretFlags, limits: c.limits(), dev: c.Dev, log: log}
+	tracer, err := c.traceFlags.start(p.ctx, log)
+	if err != nil {
+		return err
+	}
+	defer stopTracing(tracer, log) // last of all, because work in the background is traced until it has ended
+	w := parts{ledger: c.ledgerFlags, inventory: c.inventoryFlags, secret: c.secretFlags, limits: c.limits(), dev: c.Dev, log: log, tracer: tracer}
 	if c.Sample {
 		w.filled = func(ledger allocator.Ledger) error { return p.loadSample(ledger, time.Now()) }
 	}
@@ -88,7 +94,7 @@ func (c *serveCommand) check() error {
 	if err := options.Validate(); err != nil {
 		return usageError{err}
 	}
-	return nil
+	return c.traceFlags.check()
 }
 
 // listeners are where the server is called.

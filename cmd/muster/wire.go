@@ -20,6 +20,7 @@ import (
 	"muster/allocator/redisinventory"
 	"muster/allocator/sqliteledger"
 	"muster/api"
+	"muster/cmd/muster/tracing"
 )
 
 // This file assembles the program; nothing else knows which adapter stands behind which port.
@@ -122,6 +123,7 @@ type engine struct {
 	ledger   migratable
 	embedded bool
 	registry *prometheus.Registry
+	tracer   *tracing.Tracer // nil: nothing is traced
 	close    func() error
 }
 
@@ -135,6 +137,7 @@ type parts struct {
 	tool      bool // no clients are served, so the installation's secret is not needed
 	absent    bool // the inventory is in another program's memory, which has the ledger's file open
 	log       *slog.Logger
+	tracer    *tracing.Tracer // nil: nothing is traced
 
 	// filled, where set, is called with the ledger before anything else uses it.
 	filled func(ledger allocator.Ledger) error
@@ -153,7 +156,7 @@ func (p *program) assemble(w parts) (_ *engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &engine{ledger: ledger, embedded: embedded, close: ledger.Close}
+	e := &engine{ledger: ledger, embedded: embedded, tracer: w.tracer, close: ledger.Close}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.close())
@@ -186,8 +189,12 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 	if err != nil {
 		return err
 	}
+	ledger := allocator.Ledger(e.ledger)
+	if e.tracer != nil {
+		inventory, ledger = e.tracer.Inventory(inventory), e.tracer.Ledger(ledger)
+	}
 	e.Allocator, err = allocator.New(allocator.Config{
-		Inventory: metrics.Inventory(inventory), Ledger: metrics.Ledger(e.ledger), Secret: secret, Postcodes: places, Nearest: nearest{},
+		Inventory: metrics.Inventory(inventory), Ledger: metrics.Ledger(ledger), Secret: secret, Postcodes: places, Nearest: nearest{},
 		Limits: w.limits, Log: w.log, Observer: metrics, CreateServices: w.dev,
 	})
 	if err != nil || w.tool {
@@ -200,13 +207,22 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 
 // front makes the HTTP side of an engine.
 func (c *serveCommand) front(e *engine, log *slog.Logger) (*api.Server, *api.Ops, error) {
-	server, err := api.New(api.Options{
-		Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, AddressHeader: c.AddressHeader, Logger: log, Registerer: e.registry,
-	}, e)
+	server, err := api.New(c.options(e, log), e)
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
 	return server, api.NewOps(server, e.registry), nil
+}
+
+// options are the HTTP side's.
+func (c *serveCommand) options(e *engine, log *slog.Logger) api.Options {
+	o := api.Options{
+		Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, AddressHeader: c.AddressHeader, Logger: log, Registerer: e.registry,
+	}
+	if e.tracer != nil { // a nil *Tracer in an interface would not be nil
+		o.Tracer = e.tracer
+	}
+	return o
 }
 
 // limits are the allocator's, as far as an operator sets them.
