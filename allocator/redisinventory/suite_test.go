@@ -7,12 +7,25 @@ import (
 
 	"muster/allocator/allocatortest/inventorysuite"
 	"muster/allocator/allocatortest/servers"
+	"muster/allocator/redisinventory"
 )
 
 func TestSuiteOnScriptedRedis(t *testing.T) {
 	inventorysuite.Run(t, func(tb testing.TB, s inventorysuite.Settings) inventorysuite.Opened {
 		m := newScripted(tb)
 		inv, _ := openAt(tb, s, false, m.Addr())
+		return inventorysuite.Opened{Inventory: inv, Advance: m.advance, Now: m.time, Lose: func(int) { m.FlushAll() }}
+	})
+}
+
+// What the fast paths leave to the rest of their scripts is decided alike where nothing takes a fast path.
+func TestSuiteWithoutFastPaths(t *testing.T) {
+	inventorysuite.Run(t, func(tb testing.TB, s inventorysuite.Settings) inventorysuite.Opened {
+		m := newScripted(tb)
+		inv, _ := openAt(tb, s, false, m.Addr())
+		if err := redisinventory.WithoutFastPaths(inv); err != nil {
+			tb.Fatal(err)
+		}
 		return inventorysuite.Opened{Inventory: inv, Advance: m.advance, Now: m.time, Lose: func(int) { m.FlushAll() }}
 	})
 }

@@ -23,6 +23,11 @@ func scripts(parts ...string) Check {
 	return suite("inventory suite on the scripts", "allocator/redisinventory", "TestSuiteOnScriptedRedis", parts...)
 }
 
+// general is the same without the fast paths of the scripts.
+func general(parts ...string) Check {
+	return suite("inventory suite on the scripts without fast paths", "allocator/redisinventory", "TestSuiteWithoutFastPaths", parts...)
+}
+
 // model is the inventory suite on the model, with which the scripts are compared.
 func model(parts ...string) Check {
 	return suite("inventory suite on the model", "allocator/memoryinventory", "TestSuite", parts...)

@@ -13,7 +13,7 @@ func confirmBugs() []Bug {
 		{
 			Name: "no pin: a confirm records a hold that goes on expiring", Sentence: pinHolds,
 			Edits: edit("allocator/redisinventory/scripts/pin.lua", "        setState(g, PINNED)\n", ""),
-			By:    []Check{scripts("pin")},
+			By:    []Check{general("pin")},
 		},
 		{
 			Name: "pins lapse like holds", Sentence: pinEvidence,

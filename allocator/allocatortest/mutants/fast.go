@@ -9,18 +9,20 @@ const (
 // fastBugs break the fast paths of the scripts only: what the rest of each script decides stays right.
 func fastBugs() []Bug {
 	histories := []Check{scripts("histories")}
+	small := []Check{scripts("hold", "hold batches", "hold refusals", "key memory", "seating", "release", "expiry", "grace", "pin", "other grant",
+		"settle", "fences", "set aside", "rebuild", "builders", "survivors", "usage and changes", "race for one slot")}
 	return []Bug{
 		{
 			Name: "the fast path grants one place too many", Sentence: matching,
-			Edits: edit(luaHoldFast, "if not mine or worst - mine < 1 then", "if not mine or worst - mine < 0 then"), By: histories,
+			Edits: edit(luaHoldFast, "if not mine or worst - mine < 1 then", "if not mine or worst - mine < 0 then"), By: small,
 		},
 		{
 			Name: "the fast path gives another body the grant of its key", Sentence: sameBody,
-			Edits: edit(luaHoldFast, "if print ~= sub(body, 9, 16) and find(print, '[^%z]') then", "if false then"), By: histories,
+			Edits: edit(luaHoldFast, "if print ~= sub(body, 9, 16) and find(print, '[^%z]') then", "if false then"), By: small,
 		},
 		{
 			Name: "the fast path grants a repeated key anew", Sentence: keyMemory,
-			Edits: edit(luaHoldFast, "local raw = known[item] or fresh[key]", "local raw = fresh[key]"), By: histories,
+			Edits: edit(luaHoldFast, "local raw = known[item] or fresh[key]", "local raw = fresh[key]"), By: small,
 		},
 		{
 			Name: "the fast path does not see a key that came twice in one call", Sentence: keyMemory,
@@ -29,11 +31,11 @@ func fastBugs() []Bug {
 		{
 			Name: "the fast path gives two grants of one microsecond one stamp", Sentence: oneGrant,
 			Edits: edit(luaHoldFast, "if micros <= stamped then micros = stamped + 1 end", ""),
-			By:    []Check{scripts("release", "hold batches", "fences", "key memory", "other grant", "histories")},
+			By:    small,
 		},
 		{
 			Name: "the fast path grants at a site that is being rebuilt", Sentence: readAfterBegin,
-			Edits: edit(luaHoldFast, "if not record or sub(record, 1, 5) ~= ready5 then", "if not record then"), By: histories,
+			Edits: edit(luaHoldFast, "if not record or sub(record, 1, 5) ~= ready5 then", "if not record then"), By: small,
 		},
 		{
 			Name: "the fast path refuses a place that a lapsed hold has", Sentence: lapseInOrder,
@@ -50,11 +52,11 @@ func fastBugs() []Bug {
 		},
 		{
 			Name: "the fast path pins a hold whose time is up", Sentence: graceEnforced,
-			Edits: edit(luaPinFast, "        ordinary = false\n        break\n", ""), By: histories,
+			Edits: edit(luaPinFast, "        ordinary = false\n        break\n", ""), By: small,
 		},
 		{
 			Name: "the fast path pins another grant of the request", Sentence: newerGrant,
-			Edits: edit(luaPinFast, "if not raw or sub(raw, 1, 9) ~= sub(packed, 1, 9) then", "if not raw then"), By: histories,
+			Edits: edit(luaPinFast, "if not raw or sub(raw, 1, 9) ~= sub(packed, 1, 9) then", "if not raw then"), By: small,
 		},
 		{
 			Name: "the fast path pins at a site that is being rebuilt", Sentence: readAfterBegin,
@@ -63,7 +65,7 @@ func fastBugs() []Bug {
 		{
 			Name: "a pin by the fast path proves what is older than the site's rebuild", Sentence: rebuiltSince,
 			Edits: edit("allocator/redisinventory/confirm.go", "if bytes.Compare(p.ID.Stamp[:], built[:]) <= 0 {", "if bytes.Compare(p.ID.Stamp[:], built[:]) < -1 {"),
-			By:    histories,
+			By:    small,
 		},
 		{
 			Name: "the fast path settles a place of another owner", Sentence: ownerFence,
@@ -71,7 +73,7 @@ func fastBugs() []Bug {
 		},
 		{
 			Name: "the fast path settles at a site that is being rebuilt", Sentence: setAside,
-			Edits: edit(luaSettleFast, "if not record or sub(record, 1, 5) ~= ready5 then", "if not record then"), By: histories,
+			Edits: edit(luaSettleFast, "if not record or sub(record, 1, 5) ~= ready5 then", "if not record then"), By: small,
 		},
 	}
 }

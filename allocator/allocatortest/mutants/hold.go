@@ -11,12 +11,12 @@ func holdBugs() []Bug {
 		{
 			Name: "a repeated key takes a second place", Sentence: keyMemory,
 			Edits: edit(luaHold, "  if g then\n    g = grant(key)", "  if false then\n    g = grant(key)"),
-			By:    []Check{scripts("hold"), simulator(seeds)},
+			By:    []Check{general("hold"), simulator(seeds)},
 		},
 		{
 			Name: "another body gets the grant of its key", Sentence: sameBody,
 			Edits: edit(luaHold, "if print ~= sub(body, 9, 16) and find(print, '[^%z]') then return '\\1' end", "if false then return '\\1' end"),
-			By:    []Check{scripts("hold refusals", "hold", "key memory")},
+			By:    []Check{general("hold refusals", "hold", "key memory")},
 		},
 		{
 			Name: "messages about one grant touch the next of its request", Sentence: oneGrant,
