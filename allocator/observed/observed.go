@@ -94,7 +94,7 @@ func (p *port) beginBatch(method string, items int) call {
 func (c call) end(err error) {
 	c.port.seconds.WithLabelValues(c.method).Observe(time.Since(c.start).Seconds())
 	if err != nil {
-		c.port.errors.WithLabelValues(c.method, kindOf(err)).Inc()
+		c.port.errors.WithLabelValues(c.method, KindOf(err)).Inc()
 	}
 }
 
@@ -114,7 +114,8 @@ var kinds = []struct {
 	{allocator.ErrUnavailable, "unavailable"},
 }
 
-func kindOf(err error) string {
+// KindOf is the kind of a failure, as the label kind of muster_PORT_errors_total names it.
+func KindOf(err error) string {
 	for _, k := range kinds {
 		if errors.Is(err, k.err) {
 			return k.name

@@ -76,7 +76,7 @@ var rooms = []room{
 	{path: "muster/cmd/muster", may: []string{"muster/*", "github.com/alecthomas/kong", metricsLib, redisLib}, outside: true},
 	{path: "muster/cmd/muster/bulk", may: []string{core}, outside: true},
 	{path: "muster/cmd/muster/sample", may: []string{core}},
-	{path: "muster/cmd/muster/tracing", may: []string{core, otelLib}},
+	{path: "muster/cmd/muster/tracing", may: []string{core, "muster/allocator/observed", otelLib}},
 	{path: "muster/loadtest/attack", may: []string{
 		"muster/loadtest/audit", "muster/loadtest/people", "muster/loadtest/profile", "muster/loadtest/result", "github.com/valyala/fasthttp", vegetaLib,
 	}, outside: true},

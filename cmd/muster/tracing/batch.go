@@ -2,13 +2,12 @@ package tracing
 
 import (
 	"context"
-	"errors"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
-	"muster/allocator"
+	"muster/allocator/observed"
 )
 
 // noShard marks the calls of a ledger, which has none.
@@ -29,32 +28,8 @@ func (t *Tracer) batch(name string, shard, items int) trace.Span {
 // end ends a batch's span with the kind of its failure.
 func end(span trace.Span, err error) {
 	if err != nil && span.IsRecording() {
-		span.SetAttributes(attribute.String("error.type", kindOf(err)))
+		span.SetAttributes(attribute.String("error.type", observed.KindOf(err)))
 		span.SetStatus(codes.Error, "")
 	}
 	span.End()
-}
-
-// kinds names failures as the label kind of the metrics muster_PORT_errors_total does; the first that fits is the kind.
-var kinds = []struct {
-	err  error
-	name string
-}{
-	{allocator.ErrOutcomeUnknown, "outcome_unknown"},
-	{allocator.ErrIncarnationLost, "incarnation_lost"},
-	{allocator.ErrEpochStale, "epoch_stale"},
-	{allocator.ErrIdentitySuperseded, "identity_superseded"},
-	{allocator.ErrSchema, "schema"},
-	{context.Canceled, "cancelled"},
-	{context.DeadlineExceeded, "deadline"},
-	{allocator.ErrUnavailable, "unavailable"},
-}
-
-func kindOf(err error) string {
-	for _, k := range kinds {
-		if errors.Is(err, k.err) {
-			return k.name
-		}
-	}
-	return "other"
 }

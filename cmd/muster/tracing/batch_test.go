@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"muster/allocator"
+	"muster/allocator/observed"
 )
 
 // answering is both ports; its batches answer what they are told, and all else is not there.
@@ -98,7 +99,7 @@ func TestBatches(t *testing.T) {
 				attributes["muster.shard"] = 3
 			}
 			if failure != nil {
-				attributes["error.type"], code = kindOf(failure), codes.Error
+				attributes["error.type"], code = observed.KindOf(failure), codes.Error
 			}
 			has(t, span, attributes)
 			if span.Name != b.span || span.SpanKind != trace.SpanKindClient || span.Parent.IsValid() {
@@ -116,7 +117,7 @@ func TestKinds(t *testing.T) {
 		"outcome_unknown": fmt.Errorf("commit: %w", allocator.ErrOutcomeUnknown), "unavailable": allocator.ErrUnavailable,
 		"deadline": fmt.Errorf("%w: %w", allocator.ErrUnavailable, context.DeadlineExceeded), "other": errors.New("else"),
 	} {
-		if got := kindOf(err); got != want {
+		if got := observed.KindOf(err); got != want {
 			t.Errorf("%v is %s, want %s", err, got, want)
 		}
 	}
