@@ -56,7 +56,8 @@ type Allocator struct {
 	nudges    []chan struct{} // per shard: something changed here, the feed is worth a look
 	builds    builds
 	dirty     dirtySites
-	running   sync.Map // request keys of multi-site holds under way
+	checks    []slotChecks // per shard
+	running   sync.Map     // request keys of multi-site holds under way
 
 	ledgerSeen atomic.Int64    // instant of the last answer, in ns by the clock
 	loaded     atomic.Bool     // the directory has been read once
@@ -105,7 +106,7 @@ func New(c Config) (*Allocator, error) {
 	a := &Allocator{
 		inventory: c.Inventory, ledger: c.Ledger, secret: NewSecret(c.Secret), postcodes: c.Postcodes,
 		limits: c.Limits.WithDefaults(), clock: c.Clock, log: c.Log, observer: c.Observer, createServices: c.CreateServices,
-		pace:      pacer{c.Random},
+		pace: pacer{c.Random}, checks: make([]slotChecks, c.Inventory.Shards()),
 		directory: newDirectory(c.Nearest, c.Inventory.Shards()), lifetime: context.Background(),
 	}
 	a.epochs = newEpochKeeper(c.Inventory, c.Ledger, c.Log, c.Observer.Count, a.pace)
@@ -174,6 +175,7 @@ func (a *Allocator) Start(ctx context.Context) error {
 		a.background.Go(func() { a.resolve(running, shard) })
 		a.background.Go(func() { a.catchUpSites(running, shard) })
 		a.background.Go(func() { a.follow(running, shard) })
+		a.background.Go(func() { a.check(running, shard) })
 	}
 	a.background.Go(func() { a.probe(running) })
 	a.background.Go(func() { a.refresh(running, since) })

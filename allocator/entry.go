@@ -59,6 +59,13 @@ func (e *siteEntry) endRead(r *usageRead) {
 	e.reads = slices.DeleteFunc(e.reads, func(other *usageRead) bool { return other == r })
 }
 
+// claims is how many a slot has, as far as it is known.
+func (e *siteEntry) claims(slot SlotID) int {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.usage[slotKey{slot.Start, slot.Length}].Total()
+}
+
 // replaceUsage takes over all that a built inventory knew of the site when it was read.
 func (e *siteEntry) replaceUsage(view *SiteInventory, r *usageRead) {
 	usage := make(map[slotKey]Counts)

@@ -98,7 +98,7 @@ func (a *Allocator) learn(ctx context.Context, set *ChangeSet) {
 	for _, s := range set.Slots {
 		if entry := a.directory.site(s.Slot.Site); entry != nil {
 			entry.setUsage(s.Slot, s.Counts)
-			a.dirty.add(s.Slot.Site)
+			a.checkSlot(s.Slot, s.Counts.Total())
 		}
 	}
 	for _, d := range set.Days {

@@ -3,6 +3,7 @@ package allocator_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -253,6 +254,68 @@ func TestReconcileMendsDrift(t *testing.T) {
 		}
 		if view.Revisions[w.day] != 2 {
 			t.Errorf("P5: the inventory has %v, the ledger revision 2", view.Revisions)
+		}
+	})
+}
+
+// Where something happened, drift is found within a minute in a country of many sites, most of which no round sweeps.
+func TestChangedSlotsAreCompared(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		var lost atomic.Bool
+		w.plan = func(method string) faults.Plan {
+			if lost.Load() && (method == "Free" || method == "Settle") {
+				return faults.Plan{Before: allocator.ErrUnavailable}
+			}
+			return faults.Plan{}
+		}
+		for i := range 300 {
+			site := allocator.Site{ID: allocator.SiteID(fmt.Sprintf("A%03d", i)), Name: "A", TimeZone: "Europe/London", Lat: 52, Lon: -1}
+			if _, err := w.ledger.PutSite(t.Context(), site, "test"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a := w.serve()
+		sites := []allocator.SiteID{"S1", "S2", "S3"} // the last in any order: no round of the first minutes sweeps them
+		for _, site := range sites {
+			w.publish(a, site, session(3, "RSV"))
+		}
+		w.book(a, 1, w.claim("S1", "RSV", 0))
+		time.Sleep(2 * time.Minute)
+
+		ctx, shard := context.Background(), a.Shard("S1")
+		was := w.view(a, "S1").Places[0]
+		if n, err := w.inventory.Repair(ctx, shard, w.view(a, "S1").Epoch, "S1", []allocator.PlaceFix{{Slot: was.Slot, Place: was.Place, Was: &was}}); n != 1 || err != nil {
+			t.Fatal(n, err) // a row that the inventory lacks
+		}
+		lost.Store(true)
+		w.held(a, "", w.claim("S2", "RSV", 0))
+		held := w.view(a, "S2").Places[0]
+		secret := allocator.NewSecret(w.config().Secret)
+		void, err := w.ledger.Void(ctx, []allocator.Voiding{{Reason: allocator.CodeHoldRevoked, Claims: []allocator.Booking{{ // by a server that died of it
+			Key: secret.Booking(held.Owner.Key, 0), Hold: held.Owner, Slot: held.Slot, Date: w.day, Place: held.Place, Service: held.Service,
+		}}}})
+		if err != nil || void[0].Outcome != allocator.Voided {
+			t.Fatal(void, err)
+		}
+		nobody := allocator.HoldID{Key: allocator.RequestKey{9}, Stamp: was.Owner.Stamp}
+		slot := was.Slot
+		slot.Site = "S3"
+		if _, err := w.inventory.Settle(ctx, a.Shard("S3"), w.view(a, "S3").Epoch, []allocator.SettleItem{{
+			ID: nobody, Site: "S3", Places: []allocator.Placed{{Slot: slot, Place: 1, Service: "RSV"}}, // a booking without a row
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		lost.Store(false)
+		time.Sleep(55 * time.Second)
+		if places := w.view(a, "S1").Places; len(places) != 1 || places[0] != was {
+			t.Errorf("P5: the ledger has a booking at %+v, the inventory %+v", was, places)
+		}
+		if places := w.view(a, "S2").Places; len(places) != 0 {
+			t.Errorf("P5: the ledger ended a hold, the inventory has %+v", places)
+		}
+		if places := w.view(a, "S3").Places; len(places) != 0 {
+			t.Errorf("P5: nobody booked, the inventory has %+v", places)
 		}
 	})
 }

@@ -61,9 +61,11 @@ type Ledger interface {
 	// SiteState reads, as of one instant and never from a follower, what a rebuild or reconcile of a site needs: live rows
 	// that start at or after from, what ended since, revisions from that day on, and the generation.
 	SiteState(ctx context.Context, site SiteID, from Minute, endedSince time.Time) (SiteLedger, error)
+	// LivePlaces is what live rows say of some slots' places, never from a follower. All of them are booked.
+	LivePlaces(ctx context.Context, ranges []PlaceRange) ([]PlaceState, error)
 	// Generations lists the sites whose generation is above 0.
 	Generations(ctx context.Context) (map[SiteID]int64, error)
-	// Changed tells what changed lately: days whose revision rose, and sites of which a booking ended or was voided, since an
+	// Changed tells what changed lately: days whose revision rose, and claims that ended or were voided, since an
 	// instant of the ledger's clock (transactions that were still open then included: look back a little). Now is the
 	// instant to ask from next time.
 	Changed(ctx context.Context, since time.Time) (Changed, error)
@@ -197,7 +199,13 @@ type SiteLedger struct {
 type Changed struct {
 	Now   time.Time
 	Days  []DayRevision
-	Ended []SiteID
+	Ended []EndedClaim
+}
+
+// EndedClaim is where a claim ended, and whose it was.
+type EndedClaim struct {
+	Slot  SlotID
+	Owner HoldID
 }
 
 // EventType names a transition in the outbox.

@@ -66,6 +66,9 @@ type Inventory interface {
 	Finish(ctx context.Context, shard int, epoch int64, site SiteID, builder string, generation int64, revisions map[Date]int64) (bool, error)
 	// ReadSite is all that the inventory knows of one site.
 	ReadSite(ctx context.Context, shard int, epoch int64, site SiteID) (SiteInventory, error)
+	// ReadPlaces is who has which places of some slots, by range and place, at one instant. Of sites that are not built, or are
+	// being rebuilt, it tells only that, each once.
+	ReadPlaces(ctx context.Context, shard int, epoch int64, ranges []PlaceRange) (places []PlaceState, notBuilt []SiteID, err error)
 	// Repair corrects places that are still as the caller read them. It answers how many it changed.
 	Repair(ctx context.Context, shard int, epoch int64, site SiteID, fixes []PlaceFix) (int, error)
 
@@ -300,6 +303,12 @@ type PlaceState struct {
 	Service ServiceCode
 	Owner   HoldID
 	Booked  bool // otherwise held or pinned
+}
+
+// PlaceRange is part of a slot: its places from First to Last.
+type PlaceRange struct {
+	Slot        SlotID
+	First, Last int32
 }
 
 // PlaceFix corrects one place. Was is compared by owner and booked; a nil side means free. Nothing is done where Now names a

@@ -55,12 +55,26 @@ func (d *dirtySites) takeBehind(wanted func(SiteID) bool) (behind []SiteID) {
 	return behind
 }
 
-// sweepCycles is in how many rounds every site is reconciled once, even where nothing is known to have happened.
-const sweepCycles = 30
+const (
+	// sweepCycles is in how many rounds every site is reconciled once, even where nothing is known to have happened;
+	sweepCycles = 30
+	// mostSwept bounds how many of them in one round, in countries with more than 15,000 sites.
+	mostSwept = 512
+)
+
+// sweep is the part of all sites that a round looks at anyway.
+func sweep(sites []SiteID, round int) map[SiteID]bool {
+	n := min(mostSwept, (len(sites)+sweepCycles-1)/sweepCycles)
+	part := make(map[SiteID]bool, n)
+	for i := range n {
+		part[sites[(round*n+i)%len(sites)]] = true
+	}
+	return part
+}
 
 // reconcile brings the inventory back to the ledger (step 11). Each round looks at sites that are behind their epoch or
-// generation, at those where something happened lately (by the inventory's changes, by bookings that ended in the ledger,
-// by messages that did not get through), and at a slice of all others.
+// generation, at those that are in doubt (a slot contradicts the ledger, see checking.go; a message did not get through;
+// capacity changed), and at a slice of all others.
 func (a *Allocator) reconcile(ctx context.Context) {
 	round := 0
 	a.pace.every(ctx, a.limits.ReconcileEvery, func(ctx context.Context) {
@@ -76,9 +90,11 @@ func (a *Allocator) reconcile(ctx context.Context) {
 		}
 		dirty, behind := a.dirty.take()
 		var due []SiteID
-		for i, site := range a.directory.allSites() {
+		sites := a.directory.allSites()
+		swept := sweep(sites, round)
+		for _, site := range sites {
 			entry := a.directory.site(site)
-			if i%sweepCycles == round%sweepCycles || dirty[site] || behind[site] || !entry.isTrusted() || generations[site] > entry.seenGeneration() {
+			if swept[site] || dirty[site] || behind[site] || !entry.isTrusted() || generations[site] > entry.seenGeneration() {
 				due = append(due, site)
 			}
 		}

@@ -90,8 +90,8 @@ func (a *Allocator) refresh(ctx context.Context, since time.Time) {
 			}
 			return
 		}
-		for _, site := range changed.Ended {
-			a.dirty.add(site)
+		for _, e := range changed.Ended {
+			a.checkEnded(e)
 		}
 		since = changed.Now
 	})

@@ -15,19 +15,19 @@ var queryFiles embed.FS
 
 // queries holds the text of each section of queries/*.sql under its name.
 type queries struct {
-	RecordPinned, RecordPinnedChecked                                            string
-	RowsByKey, RowForUpdate, LiveByPerson, LiveBySlot                            string
-	SiteFacts, EpochsOf, LiveByPlace, RevisionsOf                                string
-	InsertBookings, UpdateBookings, RaiseGenerations                             string
-	InsertJournal, Now                                                           string
-	SlotRows, LiveByDay, CancelledByDay, LiveBySite                              string
-	ChangedDays, ChangedSites, EndedSince, LiveHolds, RevisionsFrom, Generations string
-	SchemaVersion, ReadSetting, StoreSetting                                     string
-	SiteForUpdate, PutSite, ServiceForUpdate, PutService, CreateService          string
-	Services, KnownServices, Sites, Site                                         string
-	Days, Day, DaysByID, DaysForUpdate, PutDays                                  string
-	Epochs, EpochHistory, OpenEpoch                                              string
-	Unsequenced, LastSeq, Sequence, JournalAfter                                 string
+	RecordPinned, RecordPinnedChecked                                                       string
+	RowsByKey, RowForUpdate, LiveByPerson, LiveBySlot                                       string
+	SiteFacts, EpochsOf, LiveByPlace, RevisionsOf                                           string
+	InsertBookings, UpdateBookings, RaiseGenerations                                        string
+	InsertJournal, Now                                                                      string
+	SlotRows, LiveByDay, CancelledByDay, LiveBySite                                         string
+	ChangedDays, EndedClaims, LivePlaces, EndedSince, LiveHolds, RevisionsFrom, Generations string
+	SchemaVersion, ReadSetting, StoreSetting                                                string
+	SiteForUpdate, PutSite, ServiceForUpdate, PutService, CreateService                     string
+	Services, KnownServices, Sites, Site                                                    string
+	Days, Day, DaysByID, DaysForUpdate, PutDays                                             string
+	Epochs, EpochHistory, OpenEpoch                                                         string
+	Unsequenced, LastSeq, Sequence, JournalAfter                                            string
 }
 
 var sectionName = regexp.MustCompile(`(?m)^-- name: (\w+)$`)

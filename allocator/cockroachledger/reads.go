@@ -173,6 +173,36 @@ func (l *Ledger) endedGrants(ctx context.Context, tx pgx.Tx, rows []endedRow) ([
 	return ended, nil
 }
 
+// LivePlaces reads what live rows say of some slots' places.
+func (l *Ledger) LivePlaces(ctx context.Context, ranges []allocator.PlaceRange) (places []allocator.PlaceState, err error) {
+	var sites []string
+	var starts []int64
+	var lengths []int16
+	var firsts, lasts []int32
+	for _, r := range ranges {
+		sites, starts, lengths = append(sites, string(r.Slot.Site)), append(starts, int64(r.Slot.Start)), append(lengths, r.Slot.Length)
+		firsts, lasts = append(firsts, r.First), append(lasts, r.Last)
+	}
+	err = l.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		places = places[:0]
+		rows, err := conn.Query(ctx, l.q.LivePlaces, sites, starts, lengths, firsts, lasts)
+		if err != nil {
+			return err
+		}
+		p := allocator.PlaceState{Booked: true}
+		var n int64
+		var hold []byte
+		_, err = pgx.ForEachRow(rows, []any{&n, &p.Place, &p.Service, &hold}, func() (err error) {
+			p.Slot = ranges[n-1].Slot
+			p.Owner, err = holdID(hold)
+			places = append(places, p)
+			return err
+		})
+		return err
+	})
+	return places, err
+}
+
 // Generations lists the sites whose generation is above 0.
 func (l *Ledger) Generations(ctx context.Context) (generations map[allocator.SiteID]int64, err error) {
 	err = l.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
@@ -216,8 +246,15 @@ func (l *Ledger) Changed(ctx context.Context, since time.Time) (changed allocato
 			})
 			return err
 		})
-		batch.Queue(l.q.ChangedSites, buckets, since).Query(func(rows pgx.Rows) error {
-			return eachText(rows, 0, func(site string) { changed.Ended = append(changed.Ended, allocator.SiteID(site)) })
+		batch.Queue(l.q.EndedClaims, buckets, since).Query(func(rows pgx.Rows) error {
+			var slot allocator.SlotID
+			var hold []byte
+			_, err := pgx.ForEachRow(rows, []any{&slot.Site, (*int64)(&slot.Start), &slot.Length, &hold}, func() error {
+				owner, err := holdID(hold)
+				changed.Ended = append(changed.Ended, allocator.EndedClaim{Slot: slot, Owner: owner})
+				return err
+			})
+			return err
 		})
 		return tx.SendBatch(ctx, batch).Close()
 	})

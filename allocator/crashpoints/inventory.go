@@ -88,6 +88,14 @@ func (i *inventory) ReadSite(ctx context.Context, shard int, epoch int64, site a
 	return around(i.plan, "read-site", func() (allocator.SiteInventory, error) { return i.next.ReadSite(ctx, shard, epoch, site) })
 }
 
+func (i *inventory) ReadPlaces(ctx context.Context, shard int, epoch int64, ranges []allocator.PlaceRange) (places []allocator.PlaceState, notBuilt []allocator.SiteID, err error) {
+	err = i.plan.Around("read-places", func() error {
+		places, notBuilt, err = i.next.ReadPlaces(ctx, shard, epoch, ranges)
+		return err
+	})
+	return places, notBuilt, err
+}
+
 func (i *inventory) Repair(ctx context.Context, shard int, epoch int64, site allocator.SiteID, fixes []allocator.PlaceFix) (int, error) {
 	return around(i.plan, "repair", func() (int, error) { return i.next.Repair(ctx, shard, epoch, site, fixes) })
 }

@@ -107,6 +107,10 @@ func (l *ledger) SiteState(ctx context.Context, site allocator.SiteID, from allo
 	return around(l.plan, "site-state", func() (allocator.SiteLedger, error) { return l.next.SiteState(ctx, site, from, endedSince) })
 }
 
+func (l *ledger) LivePlaces(ctx context.Context, ranges []allocator.PlaceRange) ([]allocator.PlaceState, error) {
+	return around(l.plan, "live-places", func() ([]allocator.PlaceState, error) { return l.next.LivePlaces(ctx, ranges) })
+}
+
 func (l *ledger) Generations(ctx context.Context) (map[allocator.SiteID]int64, error) {
 	return around(l.plan, "generations", func() (map[allocator.SiteID]int64, error) { return l.next.Generations(ctx) })
 }

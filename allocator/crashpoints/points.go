@@ -43,6 +43,7 @@ var steps = []step{
 	{"load", inventoryPort, "Load", false},
 	{"finish", inventoryPort, "Finish", false},
 	{"read-site", inventoryPort, "ReadSite", false},
+	{"read-places", inventoryPort, "ReadPlaces", false},
 	{"repair", inventoryPort, "Repair", false},
 	{"usage", inventoryPort, "Usage", false},
 	{"changes", inventoryPort, "Changes", false},
@@ -66,6 +67,7 @@ var steps = []step{
 	{"slot", ledgerPort, "Slot", false},
 	{"day-bookings", ledgerPort, "DayBookings", false},
 	{"site-state", ledgerPort, "SiteState", false},
+	{"live-places", ledgerPort, "LivePlaces", false},
 	{"generations", ledgerPort, "Generations", false},
 	{"changed", ledgerPort, "Changed", false},
 	{"events", ledgerPort, "Events", true}, // reading numbers what was not numbered yet

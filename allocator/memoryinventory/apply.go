@@ -1,6 +1,7 @@
 package memoryinventory
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -258,6 +259,38 @@ func (inv *Inventory) ReadSite(_ context.Context, number int, epoch int64, id al
 		}
 	}
 	return view, nil
+}
+
+// ReadPlaces implements allocator.Inventory.
+func (inv *Inventory) ReadPlaces(_ context.Context, number int, epoch int64, ranges []allocator.PlaceRange) (places []allocator.PlaceState, notBuilt []allocator.SiteID, err error) {
+	s, err := inv.enter(number, epoch)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer s.mu.Unlock()
+	told := make(map[allocator.SiteID]bool)
+	for _, r := range ranges {
+		st, _ := s.ready(r.Slot.Site)
+		if st == nil {
+			if !told[r.Slot.Site] {
+				told[r.Slot.Site] = true
+				notBuilt = append(notBuilt, r.Slot.Site)
+			}
+			continue
+		}
+		sl := st.slots[r.Slot]
+		if sl == nil {
+			continue
+		}
+		first := len(places)
+		for number, p := range sl.places {
+			if number >= r.First && number <= r.Last {
+				places = append(places, allocator.PlaceState{Slot: r.Slot, Place: number, Service: p.service, Owner: p.owner, Booked: p.booked})
+			}
+		}
+		slices.SortFunc(places[first:], func(a, b allocator.PlaceState) int { return cmp.Compare(a.Place, b.Place) })
+	}
+	return places, notBuilt, nil
 }
 
 // Repair implements allocator.Inventory.

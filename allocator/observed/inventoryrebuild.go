@@ -51,6 +51,13 @@ func (i *inventory) ReadSite(ctx context.Context, shard int, epoch int64, site a
 	return known, err
 }
 
+func (i *inventory) ReadPlaces(ctx context.Context, shard int, epoch int64, ranges []allocator.PlaceRange) ([]allocator.PlaceState, []allocator.SiteID, error) {
+	c := i.port.beginBatch("ReadPlaces", len(ranges))
+	places, notBuilt, err := i.next.ReadPlaces(ctx, shard, epoch, ranges)
+	c.end(err)
+	return places, notBuilt, err
+}
+
 func (i *inventory) Repair(ctx context.Context, shard int, epoch int64, site allocator.SiteID, fixes []allocator.PlaceFix) (int, error) {
 	c := i.port.beginBatch("Repair", len(fixes))
 	changed, err := i.next.Repair(ctx, shard, epoch, site, fixes)

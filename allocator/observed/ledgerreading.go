@@ -70,6 +70,13 @@ func (l *ledger) SiteState(ctx context.Context, site allocator.SiteID, from allo
 	return state, err
 }
 
+func (l *ledger) LivePlaces(ctx context.Context, ranges []allocator.PlaceRange) ([]allocator.PlaceState, error) {
+	c := l.port.beginBatch("LivePlaces", len(ranges))
+	places, err := l.next.LivePlaces(ctx, ranges)
+	c.end(err)
+	return places, err
+}
+
 func (l *ledger) Generations(ctx context.Context) (map[allocator.SiteID]int64, error) {
 	c := l.port.begin("Generations")
 	generations, err := l.next.Generations(ctx)

@@ -109,6 +109,37 @@ func (inv *Inventory) ReadSite(ctx context.Context, shard int, epoch int64, site
 	return view, nil
 }
 
+// ReadPlaces implements allocator.Inventory.
+func (inv *Inventory) ReadPlaces(ctx context.Context, shard int, epoch int64, ranges []allocator.PlaceRange) (places []allocator.PlaceState, notBuilt []allocator.SiteID, err error) {
+	args := make([]any, 0, 3*len(ranges))
+	for _, r := range ranges {
+		args = append(args, string(r.Slot.Site), slotKeyTail(nil, r.Slot), number(number(nil, int64(r.First), 3), int64(r.Last), 3))
+	}
+	reply, err := inv.run(ctx, shard, epoch, methodReadPlaces, args...)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := texts(reply)
+	if err != nil || len(list) < 1 {
+		return nil, nil, failure(shard, errReply)
+	}
+	for r := (reader{text: list[0]}); len(r.text) > 0 && !r.short; {
+		notBuilt = append(notBuilt, ranges[r.number(2)].Slot.Site)
+	}
+	places = make([]allocator.PlaceState, 0, len(list)-1)
+	for _, text := range list[1:] {
+		r := reader{text: text}
+		n := int(r.number(2))
+		p := allocator.PlaceState{Place: int32(r.number(3)), Owner: r.id(), Booked: r.number(1) == 1, Service: allocator.ServiceCode(r.rest())}
+		if r.short || n >= len(ranges) {
+			return nil, nil, failure(shard, errReply)
+		}
+		p.Slot = ranges[n].Slot
+		places = append(places, p)
+	}
+	return places, notBuilt, nil
+}
+
 // readSiteRecord reads epoch4 #builder1 overflowed1 generation7 built9 builder #last1 last {date3 revision6}*.
 func readSiteRecord(text string, epoch int64, view *allocator.SiteInventory) error {
 	r := reader{text: text}

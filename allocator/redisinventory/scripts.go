@@ -33,6 +33,7 @@ const (
 	methodLoad
 	methodFinish
 	methodReadSite
+	methodReadPlaces
 	methodRepair
 	methodUsage
 	methodChanges
@@ -44,7 +45,8 @@ var scriptParts = [methods][]string{
 	methodOpen: {"open"}, methodHold: {"hold"}, methodExtend: {"extend"}, methodRelease: {"release"}, methodPin: {"pin"},
 	methodReseat: {"reseat"}, methodSettle: {"late", "settle"}, methodState: {"state"}, methodReap: {"reap"},
 	methodStuck: {"stuck"}, methodApply: {"apply"}, methodBegin: {"begin"}, methodLoad: {"load"},
-	methodFinish: {"late", "finish"}, methodReadSite: {"readsite"}, methodRepair: {"repair"}, methodUsage: {"usage"},
+	methodFinish: {"late", "finish"}, methodReadSite: {"readsite"}, methodReadPlaces: {"readplaces"},
+	methodRepair: {"repair"}, methodUsage: {"usage"},
 	methodChanges: {"changes"},
 }
 

@@ -99,6 +99,31 @@ func (l *Ledger) SiteState(ctx context.Context, id allocator.SiteID, from alloca
 	return s, err
 }
 
+// LivePlaces reads ranges one by one.
+func (l *Ledger) LivePlaces(ctx context.Context, ranges []allocator.PlaceRange) (places []allocator.PlaceState, err error) {
+	err = l.read(ctx, func(t *tx) error {
+		places = places[:0]
+		for _, r := range ranges {
+			err := t.each(`SELECT place, service, hold FROM bookings
+				WHERE site_id = ? AND starts_at = ? AND length = ? AND place BETWEEN ? AND ? AND ended_at IS NULL`,
+				[]any{string(r.Slot.Site), int64(r.Slot.Start), int64(r.Slot.Length), int64(r.First), int64(r.Last)},
+				func(scan func(into ...any) error) error {
+					p := allocator.PlaceState{Slot: r.Slot, Booked: true}
+					var hold []byte
+					err := scan(&p.Place, &p.Service, &hold)
+					p.Owner, _ = allocator.HoldIDFrom(hold)
+					places = append(places, p)
+					return err
+				})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return places, err
+}
+
 // ended lists a site's grants that ended since a time. The row with the least key gives the reason.
 func (t *tx) ended(site allocator.SiteID, since time.Time) (ended []allocator.EndedID, err error) {
 	err = t.each(`
@@ -139,12 +164,14 @@ func (l *Ledger) Changed(ctx context.Context, since time.Time) (c allocator.Chan
 		if err != nil {
 			return err
 		}
-		return t.each(`SELECT DISTINCT site_id FROM bookings INDEXED BY bookings_ended_anywhere
-			WHERE ended_at >= ? AND ended_at IS NOT NULL ORDER BY site_id`, []any{since.UnixMicro()},
+		return t.each(`SELECT site_id, starts_at, length, hold FROM bookings INDEXED BY bookings_ended_anywhere
+			WHERE ended_at >= ? AND ended_at IS NOT NULL`, []any{since.UnixMicro()},
 			func(scan func(into ...any) error) error {
-				var id allocator.SiteID
-				err := scan(&id)
-				c.Ended = append(c.Ended, id)
+				var e allocator.EndedClaim
+				var hold []byte
+				err := scan(&e.Slot.Site, &e.Slot.Start, &e.Slot.Length, &hold)
+				e.Owner, _ = allocator.HoldIDFrom(hold)
+				c.Ended = append(c.Ended, e)
 				return err
 			})
 	})

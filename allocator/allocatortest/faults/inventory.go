@@ -134,6 +134,15 @@ func (f Inventory) ReadSite(ctx context.Context, shard int, epoch int64, site al
 	})
 }
 
+// ReadPlaces implements allocator.Inventory.
+func (f Inventory) ReadPlaces(ctx context.Context, shard int, epoch int64, ranges []allocator.PlaceRange) ([]allocator.PlaceState, []allocator.SiteID, error) {
+	r, err := run(ctx, f.Plan, f.Carry, "ReadPlaces", what{shard, epoch, ranges}, func(ctx context.Context) (r pair[[]allocator.PlaceState, []allocator.SiteID], err error) {
+		r.first, r.second, err = f.Inventory.ReadPlaces(ctx, shard, epoch, ranges)
+		return r, err
+	})
+	return r.first, r.second, err
+}
+
 // Repair implements allocator.Inventory.
 func (f Inventory) Repair(ctx context.Context, shard int, epoch int64, site allocator.SiteID, fixes []allocator.PlaceFix) (int, error) {
 	return run(ctx, f.Plan, f.Carry, "Repair", what{shard, epoch, site, fixes}, func(ctx context.Context) (int, error) { return f.Inventory.Repair(ctx, shard, epoch, site, fixes) })

@@ -128,6 +128,13 @@ func (f Ledger) SiteState(ctx context.Context, site allocator.SiteID, from alloc
 	})
 }
 
+// LivePlaces implements allocator.Ledger.
+func (f Ledger) LivePlaces(ctx context.Context, ranges []allocator.PlaceRange) ([]allocator.PlaceState, error) {
+	return run(ctx, f.Plan, f.Carry, "LivePlaces", what{ranges}, func(ctx context.Context) ([]allocator.PlaceState, error) {
+		return f.Ledger.LivePlaces(ctx, ranges)
+	})
+}
+
 // Generations implements allocator.Ledger.
 func (f Ledger) Generations(ctx context.Context) (map[allocator.SiteID]int64, error) {
 	return run(ctx, f.Plan, f.Carry, "Generations", nil, func(ctx context.Context) (map[allocator.SiteID]int64, error) { return f.Ledger.Generations(ctx) })

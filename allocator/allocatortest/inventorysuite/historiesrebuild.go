@@ -98,6 +98,33 @@ func (p *pair) compareSite() {
 	if fmt.Sprintf("%+v", m) != fmt.Sprintf("%+v", s) || err1 != nil || err2 != nil {
 		p.fail("the site differs: %v %v\nmodel: %+v\nsut:   %+v", err1, err2, m, s)
 	}
+	p.compareRanges(&m)
+}
+
+// compareRanges compares what both know of parts of slots with what they know of the site.
+func (p *pair) compareRanges(view *allocator.SiteInventory) {
+	var ranges []allocator.PlaceRange
+	for n := range 4 {
+		first := int32(p.rng.IntN(3))
+		ranges = append(ranges, allocator.PlaceRange{Slot: p.slotID(n), First: first, Last: first + int32(p.rng.IntN(4))})
+	}
+	var want []allocator.PlaceState
+	for _, r := range ranges {
+		for _, place := range view.Places {
+			if view.Built && place.Slot == r.Slot && place.Place >= r.First && place.Place <= r.Last {
+				want = append(want, place)
+			}
+		}
+	}
+	m, notBuilt1, err1 := p.model.ReadPlaces(context.Background(), 0, p.epoch, ranges)
+	s, notBuilt2, err2 := p.sut.ReadPlaces(context.Background(), 0, p.epoch, ranges)
+	for i := range s {
+		s[i].Owner = p.model1(s[i].Owner)
+	}
+	p.same("not built", notBuilt1, notBuilt2, err1, err2)
+	if fmt.Sprint(m) != fmt.Sprint(want) || fmt.Sprint(s) != fmt.Sprint(want) {
+		p.fail("places of %v differ\nwant:  %v\nmodel: %v\nsut:   %v", ranges, want, m, s)
+	}
 }
 
 // compareFeed compares usage in both, and what each has put together from its changes with its usage.

@@ -48,7 +48,7 @@ func Run(t *testing.T, open Open) {
 		{"pin", testPin}, {"other grant", testOtherGrant}, {"settle", testSettle}, {"free", testFree}, {"free partly", testFreePartly}, {"fences", testFences}, {"stuck pins", testStuckPins},
 		{"reseat lost", testReseatLost}, {"reseat taken", testReseatTaken}, {"reseat refusals", testReseatRefusals},
 		{"apply", testApply}, {"rebuild", testRebuild}, {"survivors", testSurvivors}, {"builders", testBuilders}, {"set aside", testSetAside},
-		{"load", testLoad}, {"repair", testRepair}, {"pins stay", testPinsStay}, {"usage and changes", testUsageAndChanges}, {"changes forgotten", testChangesForgotten},
+		{"load", testLoad}, {"read places", testReadPlaces}, {"repair", testRepair}, {"pins stay", testPinsStay}, {"usage and changes", testUsageAndChanges}, {"changes forgotten", testChangesForgotten},
 		{"large slot", testLargeSlot},
 		{"race for one slot", testRaceOneSlot}, {"race of owners", testRaceOwners},
 		{"histories", testHistories},

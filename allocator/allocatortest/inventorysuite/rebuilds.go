@@ -1,6 +1,7 @@
 package inventorysuite
 
 import (
+	"fmt"
 	"maps"
 	"testing"
 
@@ -182,6 +183,43 @@ func testLoad(t *testing.T, open Open) {
 	want(h, "the rest", h.state(fits.ID), allocator.GrantHeld)
 }
 
+// testReadPlaces: what is asked for, by range and place, of sites that are built.
+func testReadPlaces(t *testing.T, open Open) {
+	h := newHouse(t, open, Settings{})
+	a, b := h.hold(h.item(h.claim(0, 9), h.claim(1, 9)))[0].Grant, h.grant(0, 9)
+	h.settle(b.ID, h.placed(0, 1))
+	elsewhere := h.slot(0)
+	elsewhere.Site = "Site-never-built"
+	read := func(ranges ...allocator.PlaceRange) (places []allocator.PlaceState, notBuilt []allocator.SiteID) {
+		t.Helper()
+		places, notBuilt, err := h.Inventory.ReadPlaces(h.ctx, 0, 1, ranges)
+		h.must(err)
+		return places, notBuilt
+	}
+	state := func(n int, place int32, owner allocator.HoldID, booked bool) allocator.PlaceState {
+		return allocator.PlaceState{Slot: h.slot(n), Place: place, Service: "FLU", Owner: owner, Booked: booked}
+	}
+	all := []allocator.PlaceRange{
+		{Slot: h.slot(1), Last: 9}, {Slot: elsewhere, Last: 9}, {Slot: h.slot(2), Last: 9}, {Slot: h.slot(0), Last: 9}, {Slot: elsewhere, First: 10, Last: 19},
+	}
+	places, notBuilt := read(all...)
+	want(h, "places", fmt.Sprint(places), fmt.Sprint([]allocator.PlaceState{state(1, 0, a.ID, false), state(0, 0, a.ID, false), state(0, 1, b.ID, true)}))
+	want(h, "not built", fmt.Sprint(notBuilt), fmt.Sprint([]allocator.SiteID{elsewhere.Site}))
+	places, notBuilt = read(allocator.PlaceRange{Slot: h.slot(0), First: 1, Last: 1}, allocator.PlaceRange{Slot: h.slot(0), First: 2, Last: 9})
+	want(h, "part", fmt.Sprint(places), fmt.Sprint([]allocator.PlaceState{state(0, 1, b.ID, true)}))
+	want(h, "all built", len(notBuilt), 0)
+	places, notBuilt = read()
+	want(h, "nothing asked", len(places)+len(notBuilt), 0)
+	h.begin("b")
+	places, notBuilt = read(all...)
+	want(h, "while building", len(places), 0)
+	want(h, "while building", fmt.Sprint(notBuilt), fmt.Sprint([]allocator.SiteID{h.site, elsewhere.Site}))
+	_, _, err := h.Inventory.ReadPlaces(h.ctx, 0, 2, all)
+	if err == nil {
+		t.Error("an epoch that is not the shard's reads")
+	}
+}
+
 func testRepair(t *testing.T, open Open) {
 	h := newHouse(t, open, Settings{})
 	a, b, c := h.hold(h.item(h.claim(0, 9), h.claim(1, 9)))[0].Grant, h.grant(0, 9), h.grant(0, 9)
@@ -347,4 +385,12 @@ func testLargeSlot(t *testing.T, open Open) {
 		want(h, "the lowest free place", h.grant(0, places).Places[0], int32(n))
 	}
 	want(h, "all are read", len(h.read().Places), places-27)
+	ranges := []allocator.PlaceRange{
+		{Slot: h.slot(0), Last: allocator.MaxSlotCapacity}, {Slot: h.slot(0), First: 2049, Last: 4095}, {Slot: h.slot(0), First: 4980, Last: 9000},
+	}
+	for i, n := range []int{places - 27, 4095 - 2049, 11} {
+		found, _, err := h.Inventory.ReadPlaces(h.ctx, 0, 1, ranges[i:i+1])
+		h.must(err)
+		want(h, fmt.Sprintf("places of %v", ranges[i]), len(found), n)
+	}
 }

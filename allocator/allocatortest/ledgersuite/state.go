@@ -1,6 +1,7 @@
 package ledgersuite
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"testing"
@@ -36,9 +37,37 @@ func testState(t *testing.T, l allocator.Ledger) {
 	if len(rows) != 5 || day.Revision != 1 {
 		t.Errorf("day of revision %d has %d rows: %s", day.Revision, len(rows), textOf(rows))
 	}
+	testLivePlaces(t, w, other, live[0], half[1])
 	testSiteState(t, w, live, half, cancelled, lost)
 	testEndedSince(t, w)
 	testChanged(t, w, other)
+}
+
+// testLivePlaces: live rows of the ranges asked for, and no others.
+func testLivePlaces(t *testing.T, w, other *World, first, half allocator.Booking) {
+	read := func(ranges ...allocator.PlaceRange) []allocator.PlaceState {
+		t.Helper()
+		places, err := w.Ledger.LivePlaces(t.Context(), ranges)
+		must(t, err)
+		if len(places) == 0 {
+			return nil
+		}
+		slices.SortFunc(places, func(a, b allocator.PlaceState) int {
+			return cmp.Or(a.Slot.Compare(b.Slot), cmp.Compare(a.Place, b.Place))
+		})
+		return places
+	}
+	state := func(b allocator.Booking) allocator.PlaceState {
+		return allocator.PlaceState{Slot: b.Slot, Place: b.Place, Service: b.Service, Owner: b.Hold, Booked: true}
+	}
+	same(t, "places", read(
+		allocator.PlaceRange{Slot: w.Slot(1), Last: 9}, allocator.PlaceRange{Slot: w.Slot(0), Last: 9}, allocator.PlaceRange{Slot: w.Slot(2), Last: 9},
+	), []allocator.PlaceState{state(first), state(half)})
+	same(t, "beside the range", read(allocator.PlaceRange{Slot: w.Slot(1), Last: half.Place - 1}, allocator.PlaceRange{Slot: w.Slot(1), First: half.Place + 1, Last: 9}), []allocator.PlaceState(nil))
+	same(t, "nothing asked", read(), []allocator.PlaceState(nil))
+	if found := read(allocator.PlaceRange{Slot: other.Slot(0), Last: 9}); len(found) != 1 || found[0].Slot != other.Slot(0) {
+		t.Errorf("the other site's places: %v", found)
+	}
 }
 
 func testSiteState(t *testing.T, w *World, live, half []allocator.Booking, cancelled allocator.Booking, lost allocator.Recording) {
@@ -132,7 +161,8 @@ func testChanged(t *testing.T, w, other *World) {
 				t.Errorf("%s: days %v", what, c.Days)
 			}
 		}
-		if ended != nil && !slices.Contains(c.Ended, ended.Site) {
+		at := func(e allocator.EndedClaim) bool { return e.Slot.Site == ended.Site }
+		if ended != nil && !slices.ContainsFunc(c.Ended, at) {
 			t.Errorf("%s: ended at %v", what, c.Ended)
 		}
 		again, err := w.Ledger.Changed(t.Context(), from.Add(time.Hour))

@@ -72,8 +72,10 @@ func (l *Ledger) Changed(ctx context.Context, since time.Time) (allocator.Change
 		}
 	}
 	for _, site := range slices.Sorted(maps.Keys(l.bySite)) {
-		if slices.ContainsFunc(l.bySite[site], func(r *row) bool { return !r.Status.Live() && !r.since.Before(since) }) {
-			c.Ended = append(c.Ended, site)
+		for _, r := range l.bySite[site] {
+			if !r.Status.Live() && !r.since.Before(since) {
+				c.Ended = append(c.Ended, allocator.EndedClaim{Slot: r.Slot, Owner: r.Hold})
+			}
 		}
 	}
 	return c, nil
@@ -133,6 +135,22 @@ func (l *Ledger) SiteState(ctx context.Context, id allocator.SiteID, from alloca
 	state.Live = l.rowsOf(id, func(r *row) bool { return r.Status.Live() && r.Slot.Start >= from })
 	state.Ended = l.ended(id, endedSince)
 	return state, nil
+}
+
+// LivePlaces reads ranges one by one.
+func (l *Ledger) LivePlaces(ctx context.Context, ranges []allocator.PlaceRange) (places []allocator.PlaceState, err error) {
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	for _, q := range ranges {
+		for _, r := range l.bySite[q.Slot.Site] {
+			if r.Status.Live() && r.Slot == q.Slot && r.Place >= q.First && r.Place <= q.Last {
+				places = append(places, allocator.PlaceState{Slot: r.Slot, Place: r.Place, Service: r.Service, Owner: r.Hold, Booked: true})
+			}
+		}
+	}
+	return places, nil
 }
 
 // ended lists a site's grants none of whose rows is live and one of whose rows ended since a time. The row with the least

@@ -29,6 +29,41 @@ func repairBugs() []Bug {
 			By:    []Check{core("TestReconcileMendsDrift")},
 		},
 		{
+			Name: "slots where something happened are not compared", Sentence: reconcileRuns,
+			Edits: edit("allocator/follow.go", "\t\t\ta.checkSlot(s.Slot, s.Counts.Total())\n", ""),
+			By:    []Check{core("TestChangedSlotsAreCompared")},
+		},
+		{
+			Name: "claims that ended are not compared", Sentence: reconcileRuns,
+			Edits: edit("allocator/refresh.go", "\t\t\ta.checkEnded(e)\n", "\t\t\t_ = e\n"),
+			By:    []Check{core("TestChangedSlotsAreCompared")},
+		},
+		{
+			Name: "what is certain puts no site in doubt", Sentence: reconcileRuns,
+			Edits: edit("allocator/checking.go", "\t\t\ta.dirty.add(r.Slot.Site)\n", ""),
+			By:    []Check{core("TestChangedSlotsAreCompared")},
+		},
+		{
+			Name: "a doubt is forgotten before the second look", Sentence: reconcileRuns,
+			Edits: edit("allocator/checking.go", "\tc.doubts[r] = found\n", ""),
+			By:    []Check{core("TestChangedSlotsAreCompared"), core("TestDoubtsAreLookedAtTwice")},
+		},
+		{
+			Name: "pins of ended grants are no doubt", Sentence: reconcileRuns,
+			Edits: edit("allocator/checking.go", "(p.Booked || ended)", "(p.Booked || ended && false)"),
+			By:    []Check{core("TestChangedSlotsAreCompared"), core("TestDoubtsMissNothing")},
+		},
+		{
+			Name: "rows without a place are no doubt", Sentence: reconcileRuns,
+			Edits: edit("allocator/checking.go", "\tfor _, row := range byPlace {\n", "\tfor _, row := range byPlace {\n\t\tif row.Booked {\n\t\t\tbreak\n\t\t}\n"),
+			By:    []Check{core("TestChangedSlotsAreCompared"), core("TestDoubtsMissNothing")},
+		},
+		{
+			Name: "places outside of the range are read", Sentence: reconcileRuns,
+			Edits: edit("allocator/redisinventory/scripts/common.lua", "if b % 2 == 1 and n >= first and n <= last then", "if b % 2 == 1 then"),
+			By:    []Check{scripts("read places"), scripts("large slot")},
+		},
+		{
 			Name: "reconcile applies no newer revision", Sentence: applyNewer,
 			Edits: edit(reconcileGo, "revision > view.Revisions[date] {", "revision > view.Revisions[date] && date < 0 {"),
 			By:    []Check{core("TestReconcileMendsDrift"), simulator(seeds)},

@@ -31,6 +31,13 @@ FROM bookings b
 WHERE b.live AND b.site_id = $1::TEXT AND b.starts_at >= $2::INT8
 ORDER BY b.starts_at, b.length, b.place;
 
+-- name: LivePlaces
+SELECT q.n, b.place, b.service, b.hold_id
+FROM unnest($1::TEXT[], $2::INT8[], $3::INT2[], $4::INT4[], $5::INT4[])
+	WITH ORDINALITY AS q(site_id, starts_at, length, first, last, n)
+JOIN bookings b ON b.live AND b.site_id = q.site_id AND b.starts_at = q.starts_at AND b.length = q.length
+	AND b.place BETWEEN q.first AND q.last;
+
 -- name: EndedSince
 SELECT b.hold_id, b.status, b.reason, b.siblings, b.booking_key
 FROM bookings b
@@ -50,7 +57,7 @@ SELECT s.site_id, s.generation FROM sites s WHERE s.generation > 0;
 SELECT d.site_id, d.date, d.revision
 FROM unnest($1::INT8[]) AS q(bucket) JOIN days d ON d.date % 16 = q.bucket AND d.changed_at >= $2::TIMESTAMPTZ;
 
--- name: ChangedSites
-SELECT DISTINCT b.site_id
+-- name: EndedClaims
+SELECT b.site_id, b.starts_at, b.length, b.hold_id
 FROM unnest($1::INT8[]) AS q(bucket)
 JOIN bookings b ON NOT b.live AND b.booking_key % 16 = q.bucket AND b.changed_at >= $2::TIMESTAMPTZ;

@@ -725,23 +725,27 @@ local function slotsInUse(id)
   return found
 end
 
--- placesOf lists a slot's places in use, in order, and reads their owners.
-local function placesOf(k)
-  local s, numbers, fields, c = slot(k), {}, {}, 0
-  while #numbers < s.total and c < 8192 do
+-- numbersOf lists a slot's places in use from first to last, in order.
+local function numbersOf(k, first, last)
+  local s, numbers, c = slot(k), {}, floor(first / CHUNK)
+  while #numbers < s.total and c * CHUNK <= last do
     local map = chunk(k, s, c)
     for i = 1, #map do
       local b, n = byte(map, i), c * CHUNK + (i - 1) * 8
       while b > 0 do
-        if b % 2 == 1 then
-          numbers[#numbers + 1] = n
-          fields[#fields + 1] = k .. p3(n)
-        end
+        if b % 2 == 1 and n >= first and n <= last then numbers[#numbers + 1] = n end
         b, n = floor(b / 2), n + 1
       end
     end
     c = c + 1
   end
+  return numbers
+end
+
+-- placesOf lists a slot's places in use, in order, and reads their owners.
+local function placesOf(k)
+  local numbers, fields = numbersOf(k, 0, 8192 * CHUNK - 1), {}
+  for i, n in ipairs(numbers) do fields[i] = k .. p3(n) end
   fill(K_OWN, fields, O)
   return numbers
 end
