@@ -76,15 +76,23 @@ func (e *siteEntry) replaceUsage(view *SiteInventory, r *usageRead) {
 		}
 		usage[key][p.Service]++
 	}
+	e.replaceCounts(usage, view.Generation, r)
+}
+
+// replaceCounts takes over how much of every slot of a built site was used when that was read; a nil map is of no use at all.
+func (e *siteEntry) replaceCounts(usage map[slotKey]Counts, generation int64, r *usageRead) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if usage == nil {
+		usage = make(map[slotKey]Counts)
+	}
 	for _, key := range r.newer {
 		delete(usage, key)
 		if counts, ok := e.usage[key]; ok {
 			usage[key] = counts
 		}
 	}
-	e.usage, e.trusted, e.generation = usage, true, view.Generation
+	e.usage, e.trusted, e.generation = usage, true, generation
 	for _, day := range e.days {
 		day.free = nil
 	}

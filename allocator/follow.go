@@ -30,25 +30,19 @@ func (a *Allocator) follow(ctx context.Context, shard int) {
 
 // followOnce reads what changed after a cursor and returns the next one.
 func (a *Allocator) followOnce(ctx context.Context, shard int, cursor string) string {
-	ctx, cancel := context.WithTimeout(ctx, a.limits.HoldDeadline)
-	defer cancel()
 	for {
 		began := a.clock.Now()
-		set, err := onShard(ctx, a.epochs, shard, func(epoch int64) (ChangeSet, error) {
-			return a.inventory.Changes(ctx, shard, epoch, cursor, 4096)
-		})
+		set, err := a.readChanges(ctx, shard, cursor)
+		if err == nil && (set.Reset || cursor == "") {
+			// Usage after the new cursor was taken: what changes meanwhile is told again.
+			a.distrust(shard)
+			err = a.readUsage(ctx, shard)
+		}
 		if err != nil {
 			if ctx.Err() == nil {
 				a.log.Debug("changes not read", "shard", shard, "error", err)
 			}
 			return cursor
-		}
-		if set.Reset || cursor == "" {
-			// Usage after the new cursor was taken: what changes meanwhile is told again.
-			a.distrust(shard)
-			if err := a.readUsage(ctx, shard); err != nil {
-				return cursor
-			}
 		}
 		cursor = set.Next
 		a.learn(ctx, &set)
@@ -59,38 +53,118 @@ func (a *Allocator) followOnce(ctx context.Context, shard int, cursor string) st
 	}
 }
 
-// distrust makes every site of a shard be looked at before searches rely on it.
-func (a *Allocator) distrust(shard int) {
+func (a *Allocator) readChanges(ctx context.Context, shard int, cursor string) (ChangeSet, error) {
+	ctx, cancel := context.WithTimeout(ctx, a.limits.HoldDeadline)
+	defer cancel()
+	return onShard(ctx, a.epochs, shard, func(epoch int64) (ChangeSet, error) {
+		return a.inventory.Changes(ctx, shard, epoch, cursor, 4096)
+	})
+}
+
+// sitesOf lists the sites of a shard.
+func (a *Allocator) sitesOf(shard int) (entries []*siteEntry) {
 	for _, site := range a.directory.allSites() {
 		if a.Shard(site) == shard {
 			if entry := a.directory.site(site); entry != nil {
-				entry.setTrusted(false)
+				entries = append(entries, entry)
 			}
 		}
+	}
+	return entries
+}
+
+// distrust makes every site of a shard be looked at before searches rely on it.
+func (a *Allocator) distrust(shard int) {
+	for _, entry := range a.sitesOf(shard) {
+		entry.setTrusted(false)
 	}
 }
 
-// readUsage reads how much of every slot of a shard is used.
+// readUsage reads how much of every slot of a shard is used, and which of its sites are built: these are trusted from then on.
 func (a *Allocator) readUsage(ctx context.Context, shard int) error {
-	cursor := ""
-	for {
-		var next string
-		slots, err := onShard(ctx, a.epochs, shard, func(epoch int64) (slots []SlotUsage, err error) {
-			slots, next, err = a.inventory.Usage(ctx, shard, epoch, cursor)
-			return slots, err
-		})
-		if err != nil {
-			return err
-		}
+	entries := a.sitesOf(shard)
+	usage := make(map[SiteID]map[slotKey]Counts, len(entries))
+	reads := make([]*usageRead, len(entries))
+	for i, entry := range entries {
+		reads[i] = entry.beginRead()
+		defer entry.endRead(reads[i])
+	}
+	inventory := &oneEpoch{a: a, shard: shard} // what an older one knew says nothing about what a newer one has
+	notBuilt, err := inventory.notBuilt(ctx, entries)
+	for cursor, more := "", true; more && err == nil; more = cursor != "" {
+		var slots []SlotUsage
+		slots, cursor, err = inventory.usage(ctx, cursor)
 		for _, s := range slots {
-			if entry := a.directory.site(s.Slot.Site); entry != nil {
-				entry.setUsage(s.Slot, s.Counts)
+			if s.Counts.Total() == 0 {
+				continue
 			}
-		}
-		if cursor = next; cursor == "" {
-			return nil
+			if usage[s.Slot.Site] == nil {
+				usage[s.Slot.Site] = make(map[slotKey]Counts)
+			}
+			usage[s.Slot.Site][slotKey{s.Slot.Start, s.Slot.Length}] = s.Counts
 		}
 	}
+	if err != nil {
+		return err
+	}
+	for i, entry := range entries {
+		if !notBuilt[entry.id()] {
+			entry.replaceCounts(usage[entry.id()], entry.seenGeneration(), reads[i])
+		}
+	}
+	return nil
+}
+
+// oneEpoch reads a shard's inventory at one epoch: where that ends meanwhile, it fails.
+type oneEpoch struct {
+	a     *Allocator
+	shard int
+	epoch int64 // 0: not known yet
+}
+
+func (o *oneEpoch) read(ctx context.Context, read func(ctx context.Context, epoch int64) error) error {
+	ctx, cancel := context.WithTimeout(ctx, o.a.limits.HoldDeadline)
+	defer cancel()
+	_, err := onShard(ctx, o.a.epochs, o.shard, func(epoch int64) (struct{}, error) {
+		if o.epoch == 0 {
+			o.epoch = epoch
+		}
+		if o.epoch != epoch {
+			return struct{}{}, errEpochMoved
+		}
+		return struct{}{}, read(ctx, epoch)
+	})
+	return err
+}
+
+// notBuilt finds the sites that must be rebuilt first.
+func (o *oneEpoch) notBuilt(ctx context.Context, entries []*siteEntry) (map[SiteID]bool, error) {
+	found := make(map[SiteID]bool)
+	for chunk := range slices.Chunk(entries, 512) {
+		ranges := make([]PlaceRange, len(chunk)) // of a slot that no site has
+		for i, entry := range chunk {
+			ranges[i].Slot.Site = entry.id()
+		}
+		err := o.read(ctx, func(ctx context.Context, epoch int64) error {
+			_, sites, err := o.a.inventory.ReadPlaces(ctx, o.shard, epoch, ranges)
+			for _, site := range sites {
+				found[site] = true
+			}
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+func (o *oneEpoch) usage(ctx context.Context, cursor string) (slots []SlotUsage, next string, err error) {
+	err = o.read(ctx, func(ctx context.Context, epoch int64) (err error) {
+		slots, next, err = o.a.inventory.Usage(ctx, o.shard, epoch, cursor)
+		return err
+	})
+	return slots, next, err
 }
 
 // learn takes over a piece of the change feed.
