@@ -2,6 +2,7 @@ package allocator
 
 import (
 	"crypto/cipher"
+	"crypto/ed25519"
 	"crypto/hmac"
 	"encoding/base32"
 	"encoding/binary"
@@ -76,6 +77,8 @@ type PersonKey [16]byte
 type Secret struct {
 	request, booking, person, hold, manage macKey
 
+	worklist [32]byte // seed of the key that signs worklists
+
 	personal cipher.AEAD // of people's details; safe for concurrent use
 }
 
@@ -89,7 +92,7 @@ func NewSecret(material []byte) Secret {
 	personal := root.sum("muster/v1", "personal")
 	return Secret{
 		request: derive("request"), booking: derive("booking"), person: derive("person"), hold: derive("hold"),
-		manage: derive("manage"), personal: newPersonalCipher(personal),
+		manage: derive("manage"), worklist: root.sum("muster/v1", "worklist"), personal: newPersonalCipher(personal),
 	}
 }
 
@@ -213,6 +216,9 @@ func (s *Secret) ManageToken(k BookingKey) string {
 	sum := s.manage.sum(string(reference[:]))
 	return manageEncoding.EncodeToString(sum[:16])
 }
+
+// WorklistKey signs worklists. Its public half may be known to anyone.
+func (s *Secret) WorklistKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s.worklist[:]) }
 
 // Manages says, in constant time, whether the token opens the booking.
 func (s *Secret) Manages(k BookingKey, token string) bool {

@@ -3,6 +3,7 @@ package allocator
 import (
 	"cmp"
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"crypto/subtle"
 	"errors"
@@ -224,6 +225,9 @@ func (a *Allocator) DayBookings(ctx context.Context, site SiteID, date Date) ([]
 	}
 	return views, nil
 }
+
+// WorklistKey is the installation's own, the same on each of its servers.
+func (a *Allocator) WorklistKey() ed25519.PrivateKey { return a.secret.WorklistKey() }
 
 // WalkIn books a free place for someone who is there (staff): a hold and its confirm at once, in the slot asked for or
 // else in the one nearest to now that has room. A refusal is final for its Idempotency-Key.

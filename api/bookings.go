@@ -217,23 +217,3 @@ func (s *Server) bookWalkIn(ctx context.Context, x *exchange) (reply, error) {
 	view.ManageToken = b.ManageToken // for the person, who has no other way to it
 	return reply{status: fasthttp.StatusCreated, body: view}, nil
 }
-
-func (s *Server) listDayBookings(ctx context.Context, x *exchange) (reply, error) {
-	site, date, err := x.siteDate()
-	if err != nil {
-		return reply{}, err
-	}
-	x.query()
-	if err := x.input().fail(); err != nil {
-		return reply{}, err
-	}
-	bookings, err := s.engine.DayBookings(ctx, site, date)
-	if err != nil {
-		return reply{}, err
-	}
-	views := make([]bookingView, len(bookings))
-	for i := range bookings {
-		views[i] = s.viewBooking(&bookings[i], seesPerson)
-	}
-	return reply{body: &bookingsView{views}}, nil
-}

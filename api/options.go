@@ -1,6 +1,7 @@
 package api
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -33,6 +34,8 @@ type Options struct {
 	// AddressHeader names the header whose last element is the caller's address, e.g. "X-Forwarded-For". Set it only where
 	// a proxy of yours always writes that header; "": the connection's own address.
 	AddressHeader string
+
+	WorklistKey ed25519.PrivateKey // signs a site's day; nil: no signed ones
 
 	Logger     *slog.Logger          // default: discards
 	Registerer prometheus.Registerer // default: metrics are kept nowhere

@@ -14,11 +14,13 @@ import (
 
 // reply is what a handler answers when it succeeds.
 type reply struct {
-	status int // 0: 200
-	body   any // nil: none
-	etag   string
-	public time.Duration // how long caches may keep it; 0: not at all
-	stream bool          // the handler has set a body stream, which finishes the exchange
+	status      int // 0: 200
+	body        any // nil: none
+	etag        string
+	public      time.Duration // how long caches may keep it; 0: not at all
+	content     []byte        // instead of a body: what is sent as it is
+	contentType string
+	stream      bool // the handler has set a body stream, which finishes the exchange
 }
 
 // write sends a reply.
@@ -31,6 +33,12 @@ func (x *exchange) write(r reply) {
 	}
 	if r.public > 0 {
 		x.http.Response.Header.Set("Cache-Control", "public, max-age="+itoa(int(r.public.Seconds())))
+	}
+	if r.content != nil {
+		x.http.SetStatusCode(r.status)
+		x.http.SetContentType(r.contentType)
+		x.http.SetBody(r.content)
+		return
 	}
 	if r.body == nil {
 		x.http.SetStatusCode(r.status)

@@ -23,6 +23,7 @@ type commands struct {
 	Audit    auditCommand     `cmd:"" help:"Compare ledger, inventory and capacity; exit 3 where they differ."`
 	Rebuild  rebuildCommand   `cmd:"" help:"Rebuild inventory from the ledger."`
 	Loadtest loadtestCommands `cmd:"" help:"Rehearse a national peak, and audit what the server kept."`
+	Worklist worklistCommand  `cmd:"" help:"Check a signed day list and print it, without any server."`
 	Version  versionCommand   `cmd:"" help:"Tell version, commit and Go version."`
 }
 

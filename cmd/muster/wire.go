@@ -218,6 +218,7 @@ func (c *serveCommand) front(e *engine, log *slog.Logger) (*api.Server, *api.Ops
 func (c *serveCommand) options(e *engine, log *slog.Logger) api.Options {
 	o := api.Options{
 		Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, AddressHeader: c.AddressHeader, Logger: log, Registerer: e.registry,
+		WorklistKey: e.WorklistKey(),
 	}
 	if e.tracer != nil { // a nil *Tracer in an interface would not be nil
 		o.Tracer = e.tracer
