@@ -39,6 +39,7 @@ type Engine interface {
 
 	Search(ctx context.Context, req allocator.SearchRequest) (allocator.SearchReply, error)
 	Availability(ctx context.Context, req allocator.AvailabilityRequest) (allocator.AvailabilityReply, error)
+	FreeCapacity(ctx context.Context, req allocator.FreeCapacityRequest) (allocator.FreeCapacityReply, error)
 	// Locate finds a postcode in memory.
 	Locate(postcode string) (canonical string, lat, lon float64, precision string, err error)
 

@@ -230,6 +230,12 @@ func (f *fake) Availability(context.Context, allocator.AvailabilityRequest) (all
 	}}}, err
 }
 
+func (f *fake) FreeCapacity(_ context.Context, req allocator.FreeCapacityRequest) (allocator.FreeCapacityReply, error) {
+	return allocator.FreeCapacityReply{AsOf: slotStart, From: 20970, To: 20997, Rows: []allocator.FreeCapacity{
+		{Area: string(req.By) + " =1", Service: "RSV:Adult", Week: 20969, Sites: 3, Open: 2, Places: 40, Booked: 11, Free: 29},
+	}}, nil
+}
+
 func (f *fake) Locate(postcode string) (string, float64, float64, string, error) {
 	if !strings.HasPrefix(postcode, "LS1") {
 		return "", 0, 0, "", allocator.Refuse(allocator.CodePostcodeUnknown, "no such postcode")

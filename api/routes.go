@@ -70,6 +70,7 @@ func routes() []route {
 		{"listDayBookings", get, "/v1/sites/{siteId}/days/{date}/bookings", []string{ScopeBookingsRead}, classStaff, noBody, (*Server).listDayBookings},
 		{"bookWalkIn", post, "/v1/sites/{siteId}/walkins", []string{ScopeBookingsWrite}, classStaff, smallBody, (*Server).bookWalkIn},
 		{"getWorklistKeys", get, "/v1/worklist-keys", public, classFree, noBody, (*Server).getWorklistKeys},
+		{"getFreeCapacity", get, "/v1/free-capacity", []string{ScopeEventsRead, ScopeCapacityWrite, ScopeBookingsRead}, classBulk, noBody, (*Server).getFreeCapacity},
 		{"uploadCapacity", post, uploadPath, []string{ScopeCapacityWrite}, classBulk, streamBody, (*Server).uploadCapacity},
 
 		{"listEvents", get, "/v1/events", []string{ScopeEventsRead}, classFeed, noBody, (*Server).listEvents},

@@ -81,7 +81,7 @@ func (d *Day) CSV() []byte {
 			r.Phone, r.Landline, r.Email, strconv.FormatBool(r.Unsupported), d.AsOf.UTC().Format(time.RFC3339),
 		}
 		for i := range cells {
-			cells[i] = inert(cells[i])
+			cells[i] = Inert(cells[i])
 		}
 		_ = w.Write(cells)
 	}
@@ -89,9 +89,9 @@ func (d *Day) CSV() []byte {
 	return b.Bytes()
 }
 
-// inert keeps a spreadsheet from computing what a person typed (OWASP: CSV injection). Telephone numbers with their plus are
+// Inert keeps a spreadsheet from computing what a person typed (OWASP: CSV injection). Telephone numbers with their plus are
 // no formulas.
-func inert(cell string) string {
+func Inert(cell string) string {
 	if cell == "" || !strings.ContainsRune("=+-@\t\r", rune(cell[0])) {
 		return cell
 	}

@@ -1,0 +1,172 @@
+package allocator
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+)
+
+// Area is what planners add sites up by.
+type Area string
+
+// The areas.
+const (
+	AreaRegion Area = "region"
+	AreaICB    Area = "icb" // integrated care board
+	AreaSite   Area = "site"
+)
+
+// maxPlannedDays bounds what one request adds up.
+const maxPlannedDays = 92
+
+// FreeCapacityRequest asks how much is still free, for those who plan. Zero fields: every service, from today, four weeks.
+type FreeCapacityRequest struct {
+	Service  ServiceCode
+	By       Area
+	From, To Date // site-local, both included
+}
+
+// FreeCapacityReply answers from this server's memory, as of an instant.
+type FreeCapacityReply struct {
+	AsOf     time.Time // Age before it was asked for
+	Age      time.Duration
+	From, To Date
+	Rows     []FreeCapacity // by area, service and week
+}
+
+// FreeCapacity is what an area has of one service in one week, in slots that have not begun. A place that several services
+// may use counts for each of them.
+type FreeCapacity struct {
+	Area    string // as the sites say; "" where they say nothing
+	Service ServiceCode
+	Week    Date // its Monday
+	Sites   int  // that offer the service then
+	Open    int  // of them, with a free place
+	Places  int  // published for the public, of sessions that take new bookings
+	Booked  int  // claims: live bookings and holds
+	Free    int  // further claims that would be granted to the public now
+}
+
+type areaKey struct {
+	area    string
+	service ServiceCode
+	week    Date
+}
+
+// FreeCapacity adds up what is free by area, service and week (Monday to Sunday). It looks at every slot of the country, so it
+// is nothing for citizens to call. Safe for concurrent use; it fails only with ctx, or where the request makes no sense.
+func (a *Allocator) FreeCapacity(ctx context.Context, r FreeCapacityRequest) (FreeCapacityReply, error) {
+	now := a.clock.Now()
+	if r.From == 0 {
+		r.From = DateOf(now.UTC())
+	}
+	if r.To == 0 {
+		r.To = r.From + 27
+	}
+	if r.To < r.From || r.To-r.From >= maxPlannedDays {
+		return FreeCapacityReply{}, &Error{Code: CodeInvalid, Detail: "from and to are out of bounds", Faults: []Fault{{"/to", "must be from, or up to 91 days later"}}}
+	}
+	if r.Service != "" {
+		if _, err := a.knownService(ctx, r.Service); err != nil {
+			return FreeCapacityReply{}, err
+		}
+	}
+	reply := FreeCapacityReply{From: r.From, To: r.To}
+	reply.AsOf = a.directory.asOf()
+	reply.Age = max(0, now.Sub(reply.AsOf))
+	sums := make(map[areaKey]*FreeCapacity)
+	for _, id := range a.directory.allSites() {
+		if err := ctx.Err(); err != nil {
+			return reply, ledgerError(err)
+		}
+		if entry := a.directory.site(id); entry != nil && !entry.offline() {
+			area := areaOf(entry.details(), r.By)
+			for key, sum := range entry.planned(&r, MinuteOf(now)) {
+				key.area = area
+				add(sums, key, sum)
+			}
+		}
+	}
+	for key, sum := range sums {
+		sum.Area, sum.Service, sum.Week = key.area, key.service, key.week
+		reply.Rows = append(reply.Rows, *sum)
+	}
+	slices.SortFunc(reply.Rows, func(x, y FreeCapacity) int {
+		return cmp.Or(cmp.Compare(x.Area, y.Area), cmp.Compare(x.Service, y.Service), cmp.Compare(x.Week, y.Week))
+	})
+	return reply, nil
+}
+
+func areaOf(site Site, by Area) string {
+	switch by {
+	case AreaICB:
+		return site.ICB
+	case AreaSite:
+		return string(site.ID)
+	}
+	return site.Region
+}
+
+// add adds what one site has in a week.
+func add(sums map[areaKey]*FreeCapacity, key areaKey, of *FreeCapacity) {
+	sum := sums[key]
+	if sum == nil {
+		sum = new(FreeCapacity)
+		sums[key] = sum
+	}
+	sum.Sites++
+	if of.Free > 0 {
+		sum.Open++
+	}
+	sum.Places += of.Places
+	sum.Booked += of.Booked
+	sum.Free += of.Free
+}
+
+// planned adds up a site's slots by service and week.
+func (e *siteEntry) planned(r *FreeCapacityRequest, notBefore Minute) map[areaKey]*FreeCapacity {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	sums := make(map[areaKey]*FreeCapacity)
+	for _, date := range e.dates {
+		if date < r.From || date > r.To {
+			continue
+		}
+		day := e.days[date]
+		week := date - (date+3)%7 // day 0 was a Thursday
+		for _, s := range day.allSlots(e.zone()) {
+			if s.ID.Start < notBefore {
+				continue
+			}
+			for _, service := range s.services(r.Service) {
+				sum := sums[areaKey{service: service, week: week}]
+				if sum == nil {
+					sum = new(FreeCapacity)
+					sums[areaKey{service: service, week: week}] = sum
+				}
+				counts := e.usage[slotKey{s.ID.Start, s.ID.Length}]
+				sum.Booked += counts[service]
+				sum.Free += FreeWithin(day.boundsOf(s, service, AccessPublic), counts)
+				for _, p := range s.Pools {
+					if p.Access == AccessPublic && p.Offers(service) {
+						sum.Places += p.Capacity
+					}
+				}
+			}
+		}
+	}
+	return sums
+}
+
+// services are those that the slot offers, or the one asked for where it does.
+func (s *Slot) services(only ServiceCode) (list []ServiceCode) {
+	for _, p := range s.Pools {
+		for _, service := range p.Services {
+			if (only == "" || only == service) && !slices.Contains(list, service) {
+				list = append(list, service)
+			}
+		}
+	}
+	return list
+}
