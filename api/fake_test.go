@@ -230,6 +230,13 @@ func (f *fake) Availability(context.Context, allocator.AvailabilityRequest) (all
 	}}}, err
 }
 
+func (f *fake) EditDays(_ context.Context, req allocator.EditRequest) ([]allocator.EditedDay, error) {
+	return []allocator.EditedDay{
+		{Date: req.From, Reply: allocator.PublishReply{Revision: 3, Removed: 12, NewlyUnsupported: []string{someKey.Reference()}}},
+		{Date: req.To, Err: allocator.Refuse(allocator.CodeRevisionMismatch, "changed meanwhile")},
+	}, nil
+}
+
 func (f *fake) FreeCapacity(_ context.Context, req allocator.FreeCapacityRequest) (allocator.FreeCapacityReply, error) {
 	return allocator.FreeCapacityReply{AsOf: slotStart, From: 20970, To: 20997, Rows: []allocator.FreeCapacity{
 		{Area: string(req.By) + " =1", Service: "RSV:Adult", Week: 20969, Sites: 3, Open: 2, Places: 40, Booked: 11, Free: 29},

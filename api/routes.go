@@ -67,6 +67,7 @@ func routes() []route {
 		{"getDay", get, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite, ScopeBookingsRead}, classStaff, noBody, (*Server).getDay},
 		{"putDay", put, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite}, classStaff, dayBody, (*Server).putDay},
 		{"closeDay", del, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite}, classStaff, noBody, (*Server).closeDay},
+		{"editDays", post, "/v1/sites/{siteId}/days:edit", []string{ScopeCapacityWrite}, classStaff, smallBody, (*Server).editDays},
 		{"listDayBookings", get, "/v1/sites/{siteId}/days/{date}/bookings", []string{ScopeBookingsRead}, classStaff, noBody, (*Server).listDayBookings},
 		{"bookWalkIn", post, "/v1/sites/{siteId}/walkins", []string{ScopeBookingsWrite}, classStaff, smallBody, (*Server).bookWalkIn},
 		{"getWorklistKeys", get, "/v1/worklist-keys", public, classFree, noBody, (*Server).getWorklistKeys},

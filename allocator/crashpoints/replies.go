@@ -75,6 +75,7 @@ var replies = []struct{ method, path, step string }{
 	{"POST", "/v1/sites/*/walkins", "reply-walk-in"},
 	{"PUT", "/v1/sites/*/days/*", "reply-day"},
 	{"DELETE", "/v1/sites/*/days/*", "reply-day"},
+	{"POST", "/v1/sites/*/days:edit", "reply-day"},
 	{"POST", "/v1/capacity", "reply-upload"},
 	{"PUT", "/v1/sites/*", "reply-catalogue"},
 	{"PUT", "/v1/services/*", "reply-catalogue"},
