@@ -256,6 +256,7 @@ func TestMediaTypes(t *testing.T) {
 		w.call("POST", "/fhir/R4/Appointment/$hold", fhirHoldBody, "Content-Type", kind).wants(200)
 	}
 	w.call("POST", "/fhir/R4/Appointment/$hold", "<Parameters/>", "Content-Type", "application/fhir+xml").refused(415, allocator.CodeInvalid)
+	w.call("POST", "/fhir/R4/Appointment/%24hold", fhirHoldBody).wants(200)
 	a := w.call("GET", "/fhir/R4/metadata", "", "X-Correlation-Id", "c-1", "X-Request-Id", "r-1")
 	if a.header.Get("X-Correlation-Id") != "c-1" || a.header.Get("X-Request-Id") != "r-1" {
 		t.Errorf("%v", a.header)

@@ -308,8 +308,7 @@ func (s *Server) fhirCreate(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	at := x.fhirURL() + "/Appointment/" + a.ID + "/_history/" + a.Meta.VersionID
-	return reply{status: fasthttp.StatusCreated, body: a, place: at, etag: `W/"` + a.Meta.VersionID + `"`}, nil
+	return reply{status: fasthttp.StatusCreated, body: a, place: x.fhirURL() + "/Appointment/" + a.ID, etag: `W/"` + a.Meta.VersionID + `"`}, nil
 }
 
 // book holds where nothing is held yet, and confirms. What it held itself it gives back when the person's data are refused:
