@@ -152,8 +152,11 @@ func (x *exchange) tooLarge(limit int) error {
 // checkType refuses bodies that call themselves something else than the route reads. No type at all is fine.
 func (x *exchange) checkType() error {
 	want := documentTypes
-	if x.route.body == streamBody {
+	switch {
+	case x.route.body == streamBody:
 		want = lineTypes
+	case x.isFHIR():
+		want = fhirTypes
 	}
 	if coding, once := x.header("Content-Encoding"); !once || coding != "" && !strings.EqualFold(coding, "identity") {
 		return refuseWith(fasthttp.StatusUnsupportedMediaType, "compressed bodies are not read here")

@@ -18,6 +18,8 @@ import (
 	"github.com/valyala/fasthttp/fasthttputil"
 
 	"muster/allocator"
+	"muster/api/fhir"
+	"muster/api/fhir/fhirtest"
 )
 
 var _ Engine = (*allocator.Allocator)(nil)
@@ -293,10 +295,16 @@ func (b *syncBuffer) String() string {
 
 func serve(t testing.TB, o Options, engine *fake) *world {
 	t.Helper()
+	return serveEngine(t, o, engine, engine)
+}
+
+// serveEngine serves an engine that has a fake within.
+func serveEngine(t testing.TB, o Options, served Engine, engine *fake) *world {
+	t.Helper()
 	w := &world{t: t, engine: engine, listener: fasthttputil.NewInmemoryListener(), logs: &syncBuffer{}, metrics: prometheus.NewRegistry(), served: make(chan error, 1)}
 	o.Logger = slog.New(slog.NewJSONHandler(w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	o.Registerer = w.metrics
-	s, err := New(o, engine)
+	s, err := New(o, served)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,10 +382,13 @@ func (a answer) wants(status int) answer {
 	return a
 }
 
-// refused checks the whole form of a problem.
+// refused checks the whole form of a problem, or of an outcome where the reply is FHIR's.
 func (a answer) refused(status int, code allocator.Code) problem {
 	a.t.Helper()
 	a.wants(status)
+	if a.header.Get("Content-Type") == fhir.MediaType {
+		return a.outcome(status, code)
+	}
 	var p problem
 	if err := json.Unmarshal(a.body, &p); err != nil {
 		a.t.Fatalf("not a problem: %v: %s", err, a.body)
@@ -392,6 +403,34 @@ func (a answer) refused(status int, code allocator.Code) problem {
 		if after := a.header.Get("Retry-After"); after == "" || after == "0" {
 			a.t.Errorf("Retry-After %q", after)
 		}
+	}
+	return p
+}
+
+// outcome checks the whole form of an OperationOutcome, and gives the problem that it tells of.
+func (a answer) outcome(status int, code allocator.Code) problem {
+	a.t.Helper()
+	if err := fhirtest.Validate(a.body); err != nil {
+		a.t.Fatalf("not FHIR: %v: %s", err, a.body)
+	}
+	var o fhir.OperationOutcome
+	a.json(&o)
+	if o.ResourceType != "OperationOutcome" || len(o.Issue) == 0 {
+		a.t.Fatalf("no outcome: %s", a.body)
+	}
+	p := problem{Code: code, Status: status}
+	for _, i := range o.Issue {
+		if i.Severity != "error" {
+			continue
+		}
+		if i.Details == nil || len(i.Details.Coding) != 2 || i.Details.Coding[0].System != fhir.SystemErrors || i.Details.Coding[1] != (fhir.Coding{System: fhir.SystemProblem, Code: string(code)}) {
+			a.t.Fatalf("outcome %s, want %s", a.body, code)
+		}
+		p.Title, p.Detail = i.Details.Text, i.Diagnostics
+		p.Errors = append(p.Errors, faultView{strings.Join(i.Expression, ""), i.Diagnostics})
+	}
+	if after := a.header.Get("Retry-After"); (status == 429 || status == 503) && (after == "" || after == "0") {
+		a.t.Errorf("Retry-After %q", after)
 	}
 	return p
 }

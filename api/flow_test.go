@@ -69,6 +69,21 @@ var conversation = []struct {
 	{"bookWalkIn", "POST", "/v1/sites/FA512/walkins", `{"service":"RSV:Adult","person":{"givenName":"Alex"}}`, 201, `"manageToken":"TOKEN0TOKEN0TOKEN0TOKEN000","status":"arrived"`},
 	{"uploadCapacity", "POST", "/v1/capacity", "", 200, ""},
 	{"listEvents", "GET", "/v1/events", "", 200, `"reference":"` + someKey.Reference() + `"`},
+	{"fhirMetadata", "GET", "/fhir/R4/metadata", "", 200, `"fhirVersion":"4.0.1"`},
+	{"fhirSearchSlots", "GET", "/fhir/R4/Slot?schedule=FA512.RSV-cAdult", "", 200, `"start":"2027-06-01T09:10:00+01:00","end":"2027-06-01T09:20:00+01:00"`},
+	{"fhirReadSlot", "GET", "/fhir/R4/Slot/" + fhirSlot, "", 200, `"status":"free"`},
+	{"fhirSearchSchedules", "GET", "/fhir/R4/Schedule?actor:Location=FA512", "", 200, `"id":"FA512.RSV-cAdult"`},
+	{"fhirReadSchedule", "GET", "/fhir/R4/Schedule/FA512.RSV-cAdult", "", 200, `"reference":"Location/FA512"`},
+	{"fhirReadHealthcareService", "GET", "/fhir/R4/HealthcareService/FA512.RSV-cAdult", "", 200, `"system":"urn:muster:service","code":"RSV:Adult"`},
+	{"fhirReadLocation", "GET", "/fhir/R4/Location/FA512", "", 200, `"position":{"longitude":-1.54,"latitude":53.79}`},
+	{"fhirSearchAppointments", "GET", "/fhir/R4/Appointment?location=FA512&date=2027-06-01", "", 200, `"value":"9000000009"`},
+	{"fhirCreateAppointment", "POST", "/fhir/R4/Appointment", fhirAppointment, 201, `"system":"urn:muster:manage-token","value":"TOKEN0TOKEN0TOKEN0TOKEN000"`},
+	{"fhirReadAppointment", "GET", "/fhir/R4/Appointment/" + someKey.Reference(), "", 200, `"family":"Example"`},
+	{"fhirUpdateAppointment", "PUT", "/fhir/R4/Appointment/" + someKey.Reference(), `{"resourceType":"Appointment","id":"` + someKey.Reference() + `","status":"cancelled"}`, 200, `"status":"cancelled","cancelationReason"`},
+	{"fhirFind", "GET", "/fhir/R4/Appointment/$find?start=2027-06-01&end=2027-06-01&visit-type=urn:muster:service%7CRSV:Adult&location-string=LS1%204AP", "", 200, `"status":"proposed"`},
+	{"fhirFindByBody", "POST", "/fhir/R4/Appointment/$find", fhirFindBody, 200, `"status":"proposed"`},
+	{"fhirHold", "POST", "/fhir/R4/Appointment/$hold", fhirHoldBody, 200, `{"use":"temp","system":"urn:muster:hold-id","value":"h1.token","period":{"end":"2027-06-01T08:15:00.000Z"}}`},
+	{"fhirBook", "POST", "/fhir/R4/Appointment/$book", fhirBookBody, 200, `"status":"booked"`},
 	{"getDocument", "GET", "/openapi.json", "", 200, `"openapi"`},
 }
 
@@ -93,6 +108,9 @@ func TestConversation(t *testing.T) {
 			t.Errorf("%s may be cached: %q", c.operation, a.header.Get("Cache-Control"))
 		}
 		validate(t, doc, c.operation, a)
+		if strings.HasPrefix(c.operation, "fhir") {
+			validFHIR(t, a)
+		}
 	}
 	for _, r := range routes() {
 		if !said[r.operation] {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,10 @@ type Options struct {
 	Issuer   string // the `iss` that access tokens must carry
 	Audience string // one of the `aud` that access tokens must carry
 	JWKSFile string // public keys of the issuer; with Issuer and Audience, or none of the three
+
+	// PublicURL is where clients reach the server, e.g. "https://booking.example.org", for links in replies; "": as their
+	// request names it, which behind a proxy that ends TLS is http.
+	PublicURL string
 
 	MaxConnections int           // open at once; default 16384
 	MaxHeaderBytes int           // request line and headers; default 16 KiB
@@ -114,6 +119,9 @@ func (o Options) Validate() error {
 		}
 	}
 	check(set == 0 || set == 3, "issuer, audience and key file belong together: give all three or none")
+	public, err := url.Parse(o.PublicURL)
+	check(o.PublicURL == "" || err == nil && (public.Scheme == "http" || public.Scheme == "https") && public.Host != "" && public.RawQuery == "" && public.Fragment == "" && public.User == nil,
+		"the public address %q is no http:// or https:// address without a query", o.PublicURL)
 	check(o.MaxConnections >= 1, "%d connections are too few", o.MaxConnections)
 	check(o.MaxHeaderBytes >= 4<<10 && o.MaxHeaderBytes <= 1<<20, "header limit %d is not within 4 KiB and 1 MiB", o.MaxHeaderBytes)
 	for name, d := range map[string]time.Duration{"read": o.ReadTimeout, "write": o.WriteTimeout, "idle": o.IdleTimeout,

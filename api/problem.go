@@ -10,6 +10,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
+	"muster/api/fhir"
 )
 
 // Codes of the edge itself, besides those of package allocator.
@@ -173,7 +174,11 @@ func (s *Server) writeProblem(x *exchange, err error) {
 	if p.Code == allocator.CodeUnauthorised && len(h.Peek("WWW-Authenticate")) == 0 {
 		h.Set("WWW-Authenticate", `Bearer realm="muster"`)
 	}
-	x.writeJSON(p.Status, "application/problem+json", p)
+	if x.isFHIR() {
+		x.writeJSON(p.Status, fhir.MediaType, x.outcome(&p, e))
+	} else {
+		x.writeJSON(p.Status, "application/problem+json", p)
+	}
 	if ours(&p, e) {
 		s.log.LogAttrs(context.Background(), levelOf(p.Status), "request failed", x.attrs("cause", causeOf(e))...)
 	}

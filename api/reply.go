@@ -17,10 +17,11 @@ type reply struct {
 	status      int // 0: 200
 	body        any // nil: none
 	etag        string
+	place       string        // Location; "": none
 	public      time.Duration // how long caches may keep it; 0: not at all
 	content     []byte        // instead of a body: what is sent as it is
-	contentType string
-	stream      bool // the handler has set a body stream, which finishes the exchange
+	contentType string        // "": application/json
+	stream      bool          // the handler has set a body stream, which finishes the exchange
 }
 
 // write sends a reply.
@@ -34,6 +35,9 @@ func (x *exchange) write(r reply) {
 	if r.public > 0 {
 		x.http.Response.Header.Set("Cache-Control", "public, max-age="+itoa(int(r.public.Seconds())))
 	}
+	if r.place != "" {
+		x.http.Response.Header.Set("Location", r.place)
+	}
 	if r.content != nil {
 		x.http.SetStatusCode(r.status)
 		x.http.SetContentType(r.contentType)
@@ -44,7 +48,10 @@ func (x *exchange) write(r reply) {
 		x.http.SetStatusCode(r.status)
 		return
 	}
-	x.writeJSON(r.status, "application/json", r.body)
+	if r.contentType == "" {
+		r.contentType = "application/json"
+	}
+	x.writeJSON(r.status, r.contentType, r.body)
 }
 
 func (x *exchange) writeJSON(status int, contentType string, body any) {

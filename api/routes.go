@@ -75,6 +75,22 @@ func routes() []route {
 		{"uploadCapacity", post, uploadPath, []string{ScopeCapacityWrite}, classBulk, streamBody, (*Server).uploadCapacity},
 
 		{"listEvents", get, "/v1/events", []string{ScopeEventsRead}, classFeed, noBody, (*Server).listEvents},
+		{"fhirMetadata", get, fhirBase + "/metadata", public, classFree, noBody, inFHIR((*Server).fhirMetadata)},
+		{"fhirSearchSlots", get, fhirBase + "/Slot", public, classSearch, noBody, inFHIR((*Server).fhirSearchSlots)},
+		{"fhirReadSlot", get, fhirBase + "/Slot/{id}", public, classSearch, noBody, inFHIR((*Server).fhirReadSlot)},
+		{"fhirSearchSchedules", get, fhirBase + "/Schedule", public, classSearch, noBody, inFHIR((*Server).fhirSearchSchedules)},
+		{"fhirReadSchedule", get, fhirBase + "/Schedule/{id}", public, classSearch, noBody, inFHIR((*Server).fhirReadSchedule)},
+		{"fhirReadHealthcareService", get, fhirBase + "/HealthcareService/{id}", public, classSearch, noBody, inFHIR((*Server).fhirReadHealthcareService)},
+		{"fhirReadLocation", get, fhirBase + "/Location/{id}", public, classSearch, noBody, inFHIR((*Server).fhirReadLocation)},
+		{"fhirSearchAppointments", get, fhirBase + "/Appointment", []string{ScopeBookingsRead}, classStaff, noBody, inFHIR((*Server).fhirSearchAppointments)},
+		{"fhirCreateAppointment", post, fhirBase + "/Appointment", public, classConfirm, smallBody, inFHIR((*Server).fhirCreate)},
+		{"fhirReadAppointment", get, fhirBase + "/Appointment/{reference}", public, classConfirm, noBody, inFHIR((*Server).fhirReadAppointment)},
+		{"fhirUpdateAppointment", put, fhirBase + "/Appointment/{reference}", public, classConfirm, smallBody, inFHIR((*Server).fhirUpdateAppointment)},
+		{"fhirFind", get, fhirBase + "/Appointment/$find", public, classSearch, noBody, inFHIR((*Server).fhirFindByQuery)},
+		{"fhirFindByBody", post, fhirBase + "/Appointment/$find", public, classSearch, smallBody, inFHIR((*Server).fhirFindByBody)},
+		{"fhirHold", post, fhirBase + "/Appointment/$hold", public, classHold, smallBody, inFHIR((*Server).fhirHold)},
+		{"fhirBook", post, fhirBase + "/Appointment/$book", public, classConfirm, smallBody, inFHIR((*Server).fhirBook)},
+
 		{"getDocument", get, "/openapi.json", public, classFree, noBody, (*Server).getDocument},
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -99,9 +100,15 @@ func (s *Server) router() fasthttp.RequestHandler {
 	r.RedirectTrailingSlash, r.RedirectFixedPath = false, false
 	for _, row := range routes() {
 		h := func(ctx *fasthttp.RequestCtx) { s.serve(ctx, &row) }
-		r.Handle(row.method, row.path, h)
-		if row.method == get {
-			r.HEAD(row.path, h)
+		paths := []string{row.path}
+		if strings.Contains(row.path, "$") {
+			paths = append(paths, strings.ReplaceAll(row.path, "$", "%24")) // as some clients write it
+		}
+		for _, path := range paths {
+			r.Handle(row.method, path, h)
+			if row.method == get {
+				r.HEAD(path, h)
+			}
 		}
 	}
 	options := route{operation: "options", path: "-", handle: func(*Server, context.Context, *exchange) (reply, error) {

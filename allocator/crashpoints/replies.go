@@ -77,6 +77,11 @@ var replies = []struct{ method, path, step string }{
 	{"DELETE", "/v1/sites/*/days/*", "reply-day"},
 	{"POST", "/v1/sites/*/days:edit", "reply-day"},
 	{"POST", "/v1/capacity", "reply-upload"},
+	{"POST", "/fhir/R4/Appointment/$find", "reply-read"},
+	{"POST", "/fhir/R4/Appointment/$hold", "reply-hold"},
+	{"POST", "/fhir/R4/Appointment/$book", "reply-confirm"},
+	{"POST", "/fhir/R4/Appointment", "reply-confirm"},
+	{"PUT", "/fhir/R4/Appointment/*", "reply-cancel"},
 	{"PUT", "/v1/sites/*", "reply-catalogue"},
 	{"PUT", "/v1/services/*", "reply-catalogue"},
 }

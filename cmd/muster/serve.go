@@ -29,6 +29,7 @@ type serveCommand struct {
 	Issuer        string `help:"The iss that access tokens must carry."`
 	Audience      string `help:"The aud that access tokens must carry."`
 	AddressHeader string `placeholder:"NAME" help:"Header whose last element is the caller's address, such as X-Forwarded-For. Only where a proxy of yours always writes it; none: the connection's own."`
+	PublicURL     string `name:"public-url" placeholder:"URL" help:"Where clients reach the server, such as https://booking.example.org, for the links in its replies; none: as their requests name it."`
 	LogLevel      string `default:"info" help:"debug, info, warn or error (${default})."`
 	traceFlags
 }

@@ -217,7 +217,7 @@ func (c *serveCommand) front(e *engine, log *slog.Logger) (*api.Server, *api.Ops
 // options are the HTTP side's.
 func (c *serveCommand) options(e *engine, log *slog.Logger) api.Options {
 	o := api.Options{
-		Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, AddressHeader: c.AddressHeader, Logger: log, Registerer: e.registry,
+		Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry,
 		WorklistKey: e.WorklistKey(),
 	}
 	if e.tracer != nil { // a nil *Tracer in an interface would not be nil
