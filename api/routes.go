@@ -74,6 +74,8 @@ func routes() []route {
 		{"uploadCapacity", post, uploadPath, []string{ScopeCapacityWrite}, classBulk, streamBody, (*Server).uploadCapacity},
 
 		{"listEvents", get, "/v1/events", []string{ScopeEventsRead}, classFeed, noBody, (*Server).listEvents},
+		{"getLinksManifest", get, "/smart-scheduling/$bulk-publish", public, classFeed, noBody, (*Server).getLinksManifest},
+		{"getLinksFile", get, "/smart-scheduling/{file}", public, classFeed, noBody, (*Server).getLinksFile},
 		{"getDocument", get, "/openapi.json", public, classFree, noBody, (*Server).getDocument},
 	}
 }

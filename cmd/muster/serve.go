@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"os"
 	"time"
 
@@ -29,6 +30,8 @@ type serveCommand struct {
 	Issuer        string `help:"The iss that access tokens must carry."`
 	Audience      string `help:"The aud that access tokens must carry."`
 	AddressHeader string `placeholder:"NAME" help:"Header whose last element is the caller's address, such as X-Forwarded-For. Only where a proxy of yours always writes it; none: the connection's own."`
+	PublicURL     string `placeholder:"URL" help:"Where people find this service, such as https://booking.example.org: what is published as SMART Scheduling Links names its files and pages by it. None: the address of --listen."`
+	LinksDays     int    `default:"28" help:"How many days ahead slots are published as SMART Scheduling Links (${default})."`
 	LogLevel      string `default:"info" help:"debug, info, warn or error (${default})."`
 	traceFlags
 }
@@ -90,6 +93,12 @@ func (c *serveCommand) check() error {
 	if c.DrainSeconds < 0 {
 		return usage("--drain-seconds %d is negative", c.DrainSeconds)
 	}
+	if c.LinksDays < 1 || c.LinksDays > allocator.MaxHorizonDays {
+		return usage("--links-days %d is not within 1 and %d", c.LinksDays, allocator.MaxHorizonDays)
+	}
+	if u, err := url.Parse(c.PublicURL); c.PublicURL != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		return usage("--public-url %q is not an http or https URL", c.PublicURL)
+	}
 	options := api.Options{Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile}
 	if err := options.Validate(); err != nil {
 		return usageError{err}
@@ -119,7 +128,7 @@ func (l listeners) close() {
 
 // serve answers requests until the program is asked to finish, then lets those in flight end.
 func (c *serveCommand) serve(p *program, e *engine, at listeners, log *slog.Logger) error {
-	server, ops, err := c.front(e, log)
+	server, ops, err := c.front(e, at.public.Addr().String(), log)
 	if err != nil {
 		return err
 	}
