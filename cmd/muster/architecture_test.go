@@ -76,6 +76,7 @@ var rooms = []room{
 	{path: "muster/api", may: []string{core, "muster/api/worklist", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib, "github.com/go-jose/go-jose/v4/*"}, outside: true},
 	{path: "muster/cmd/muster", may: []string{"muster/*", "github.com/alecthomas/kong", metricsLib, redisLib}, outside: true},
 	{path: "muster/cmd/muster/bulk", may: []string{core}, outside: true},
+	{path: "muster/cmd/muster/linksimport", may: []string{core, "muster/cmd/muster/bulk"}, outside: true},
 	{path: "muster/cmd/muster/sample", may: []string{core}},
 	{path: "muster/cmd/muster/tracing", may: []string{core, "muster/allocator/observed", otelLib}},
 	{path: "muster/smartlinks", may: []string{core, "github.com/klauspost/compress/flate"}},
