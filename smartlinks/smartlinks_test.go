@@ -352,7 +352,7 @@ func TestUnknownFiles(t *testing.T) {
 }
 
 // BenchmarkPublish measures 10,000 sites with 40 slots on each of 28 days: everything from nothing, and what all files cost
-// after one site changed. The source's own work is not in it: cmd/muster has that with the real engine.
+// after one site changed. The source's own work is not in it.
 func BenchmarkPublish(b *testing.B) {
 	s := newTown(10_000)
 	s.services = s.services[:1]
