@@ -43,6 +43,7 @@ type siteEntry struct {
 	generation int64              // at which the inventory was then
 	reads      []*usageRead       // of the site's use that are under way
 	unmarked   []unmarked         // where searches pass the site by
+	changes    atomic.Uint64      // how often anything of the site changed here
 }
 
 // slotKey is a slot within a site.

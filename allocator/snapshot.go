@@ -171,6 +171,7 @@ func (e *siteEntry) everOffers(service ServiceCode) bool {
 
 // changed forgets the views and sets all marks. Whoever changes the site calls it afterwards, holding its lock.
 func (e *siteEntry) changed() {
+	e.changes.Add(1)
 	e.views.Store(nil)
 	for _, u := range e.unmarked {
 		u.marks.Set(u.position)

@@ -233,10 +233,11 @@ func (f *fake) Availability(context.Context, allocator.AvailabilityRequest) (all
 }
 
 func (f *fake) EditDays(_ context.Context, req allocator.EditRequest) ([]allocator.EditedDay, error) {
-	return []allocator.EditedDay{
-		{Date: req.From, Reply: allocator.PublishReply{Revision: 3, Removed: 12, NewlyUnsupported: []string{someKey.Reference()}}},
-		{Date: req.To, Err: allocator.Refuse(allocator.CodeRevisionMismatch, "changed meanwhile")},
-	}, nil
+	days := []allocator.EditedDay{{Date: req.From, Reply: allocator.PublishReply{Revision: 3, Removed: 12, NewlyUnsupported: []string{someKey.Reference()}}}}
+	if req.DryRun {
+		days = append(days, allocator.EditedDay{Date: req.To, Err: allocator.Refuse(allocator.CodeRevisionMismatch, "changed meanwhile")})
+	}
+	return days, nil
 }
 
 func (f *fake) FreeCapacity(_ context.Context, req allocator.FreeCapacityRequest) (allocator.FreeCapacityReply, error) {

@@ -84,12 +84,15 @@ var conversation = []struct {
 	{"fhirFindByBody", "POST", "/fhir/R4/Appointment/$find", fhirFindBody, 200, `"status":"proposed"`},
 	{"fhirHold", "POST", "/fhir/R4/Appointment/$hold", fhirHoldBody, 200, `{"use":"temp","system":"urn:muster:hold-id","value":"h1.token","period":{"end":"2027-06-01T08:15:00.000Z"}}`},
 	{"fhirBook", "POST", "/fhir/R4/Appointment/$book", fhirBookBody, 200, `"status":"booked"`},
+	{"getLinksManifest", "GET", "/smart-scheduling/$bulk-publish?_since=2026-11-30T10:00:00.120Z", "", 200, `"request":"https://muster.test/"`},
+	{"getLinksFile", "GET", "/smart-scheduling/slot-00.ndjson", "", 200, `"resourceType":"Slot"`},
+	{"getLinksFile", "GET", "/smart-scheduling/slot-99.ndjson", "", 404, `"NOT_FOUND"`},
 	{"getDocument", "GET", "/openapi.json", "", 200, `"openapi"`},
 }
 
 // TestConversation validates every reply against the document, headers and status included, by JSON Schema 2020-12.
 func TestConversation(t *testing.T) {
-	w := serve(t, Options{Dev: true, WorklistKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}, &fake{})
+	w := serve(t, Options{Dev: true, WorklistKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Links: &fakeLinks{}}, &fake{})
 	doc := spec(t)
 	said := map[string]bool{}
 	for _, c := range conversation {
@@ -104,7 +107,7 @@ func TestConversation(t *testing.T) {
 		if a.header.Get("Server") != "" || a.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: headers %v", c.operation, a.header)
 		}
-		if public := c.operation == "getDocument" || c.operation == "listServices"; !public && a.header.Get("Cache-Control") != "no-store" {
+		if public := slices.Contains([]string{"getDocument", "listServices", "getLinksManifest", "getLinksFile"}, c.operation); !public && a.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s may be cached: %q", c.operation, a.header.Get("Cache-Control"))
 		}
 		validate(t, doc, c.operation, a)

@@ -45,6 +45,7 @@ type Options struct {
 	Logger     *slog.Logger          // default: discards
 	Registerer prometheus.Registerer // default: metrics are kept nowhere
 	Tracer     Tracer                // default: none, and requests are not traced
+	Links      Links                 // default: none, and nothing is published for other booking sites
 	Now        func() time.Time      // for tokens and rate limits; default time.Now
 }
 

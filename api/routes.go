@@ -91,6 +91,8 @@ func routes() []route {
 		{"fhirHold", post, fhirBase + "/Appointment/$hold", public, classHold, smallBody, inFHIR((*Server).fhirHold)},
 		{"fhirBook", post, fhirBase + "/Appointment/$book", public, classConfirm, smallBody, inFHIR((*Server).fhirBook)},
 
+		{"getLinksManifest", get, "/smart-scheduling/$bulk-publish", public, classFeed, noBody, (*Server).getLinksManifest},
+		{"getLinksFile", get, "/smart-scheduling/{file}", public, classFeed, noBody, (*Server).getLinksFile},
 		{"getDocument", get, "/openapi.json", public, classFree, noBody, (*Server).getDocument},
 	}
 }

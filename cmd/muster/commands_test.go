@@ -58,6 +58,10 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"rebuild", "--all"}, 2, "nothing to rebuild without --redis"},
 		{[]string{"import", "sites", "/nowhere/at/all"}, 1, "no such file"},
 		{[]string{"import", "sites", "--resume-from=-3", secret}, 2, "counted from 1"},
+		{[]string{"import", "smart-links", "file:///etc/passwd"}, 1, "not an http or https address"},
+		{[]string{"import", "smart-links", "http://127.0.0.1:1/", "--service", "not a code"}, 1, "not a service code"},
+		{[]string{"serve", "--public-url", "booking.example.org"}, 2, "public address"},
+		{[]string{"serve", "--links-days", "0"}, 2, "--links-days"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			t.Setenv("MUSTER_DATA", t.TempDir())

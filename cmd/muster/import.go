@@ -13,6 +13,7 @@ type importCommands struct {
 	Sites     importSitesCommand     `cmd:"" help:"Sites, from CSV whose first line names the columns."`
 	Capacity  importCapacityCommand  `cmd:"" help:"Days of sessions, one JSON document a line, as POST /v1/capacity takes them."`
 	Postcodes importPostcodesCommand `cmd:"" help:"More or newer postcodes, from CSV, into --data."`
+	Links     importLinksCommand     `cmd:"" name:"smart-links" help:"Sites and capacity of any publisher of SMART Scheduling Links."`
 }
 
 // importFlags are common to files that go into the ledger.

@@ -29,7 +29,8 @@ type serveCommand struct {
 	Issuer        string `help:"The iss that access tokens must carry."`
 	Audience      string `help:"The aud that access tokens must carry."`
 	AddressHeader string `placeholder:"NAME" help:"Header whose last element is the caller's address, such as X-Forwarded-For. Only where a proxy of yours always writes it; none: the connection's own."`
-	PublicURL     string `name:"public-url" placeholder:"URL" help:"Where clients reach the server, such as https://booking.example.org, for the links in its replies; none: as their requests name it."`
+	PublicURL     string `name:"public-url" placeholder:"URL" help:"Where clients reach the server, such as https://booking.example.org, for the links in its replies and in what it publishes. None: as requests name it, and in SMART Scheduling Links the address of --listen."`
+	LinksDays     int    `default:"28" help:"How many days ahead slots are published as SMART Scheduling Links (${default})."`
 	LogLevel      string `default:"info" help:"debug, info, warn or error (${default})."`
 	traceFlags
 }
@@ -91,7 +92,10 @@ func (c *serveCommand) check() error {
 	if c.DrainSeconds < 0 {
 		return usage("--drain-seconds %d is negative", c.DrainSeconds)
 	}
-	options := api.Options{Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile}
+	if c.LinksDays < 1 || c.LinksDays > allocator.MaxHorizonDays {
+		return usage("--links-days %d is not within 1 and %d", c.LinksDays, allocator.MaxHorizonDays)
+	}
+	options := api.Options{Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, PublicURL: c.PublicURL}
 	if err := options.Validate(); err != nil {
 		return usageError{err}
 	}
@@ -120,7 +124,7 @@ func (l listeners) close() {
 
 // serve answers requests until the program is asked to finish, then lets those in flight end.
 func (c *serveCommand) serve(p *program, e *engine, at listeners, log *slog.Logger) error {
-	server, ops, err := c.front(e, log)
+	server, ops, err := c.front(e, at.public.Addr().String(), log)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"muster/allocator/sqliteledger"
 	"muster/api"
 	"muster/cmd/muster/tracing"
+	"muster/smartlinks"
 )
 
 // This file assembles the program; nothing else knows which adapter stands behind which port.
@@ -206,8 +207,14 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 }
 
 // front makes the HTTP side of an engine.
-func (c *serveCommand) front(e *engine, log *slog.Logger) (*api.Server, *api.Ops, error) {
-	server, err := api.New(c.options(e, log), e)
+func (c *serveCommand) front(e *engine, public string, log *slog.Logger) (*api.Server, *api.Ops, error) {
+	options := c.options(e, log)
+	links, err := smartlinks.New(smartlinks.Options{BaseURL: cmp.Or(c.PublicURL, "http://"+reachable(public)), Days: c.LinksDays}, e)
+	if err != nil {
+		return nil, nil, usageError{err}
+	}
+	options.Links = links
+	server, err := api.New(options, e)
 	if err != nil {
 		return nil, nil, usageError{err}
 	}

@@ -1,0 +1,134 @@
+package allocator
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+)
+
+// SiteVersion tells whether a site is still what it was: Changes is raised, on this server, whenever anything of the site
+// may have changed (its details, its days, how much of them is used), and Details with its details only.
+type SiteVersion struct {
+	Site    SiteID
+	Changes uint64
+	Details int64
+}
+
+// SiteVersions lists all sites by id, from this server's memory. Safe for concurrent use.
+func (a *Allocator) SiteVersions() []SiteVersion {
+	d := a.directory
+	d.mu.RLock()
+	list := make([]SiteVersion, 0, len(d.sites))
+	for id, e := range d.sites {
+		list = append(list, SiteVersion{id, e.changes.Load(), e.sheet.Load().Site.Version})
+	}
+	d.mu.RUnlock()
+	slices.SortFunc(list, func(a, b SiteVersion) int { return cmp.Compare(a.Site, b.Site) })
+	return list
+}
+
+// Offering is all that the public may book at one site, full slots included.
+type Offering struct {
+	Site     Site
+	Zone     *time.Location
+	Version  SiteVersion
+	Known    bool // how much is used is known; where it is not, Free is a guess
+	Services []ServiceOffering
+}
+
+// ServiceOffering is a service's part of it. Slots are in order of start and length; there is one at least.
+type ServiceOffering struct {
+	Service Service
+	Slots   []SlotOffering
+}
+
+// SlotOffering is one slot: how many claims of the service it has room for now, and how many it would have if none of it
+// were used.
+type SlotOffering struct {
+	Start        Minute
+	Length       int16 // minutes
+	Free, Places int
+}
+
+// OfferingRequest asks for a site's offering of so many days from From on. Only slots that may be booked at every moment
+// from From to Until are in it.
+type OfferingRequest struct {
+	Site        SiteID
+	From, Until time.Time
+	Days        int
+}
+
+// Offering lists what the public may book at a site, from this server's memory; ok is false where the site is not known or
+// offline. What it works out is not kept: whoever asks for many sites keeps it.
+//
+// It may ask the inventory once, as a search does, where the use of the site is in doubt. Safe for concurrent use.
+func (a *Allocator) Offering(ctx context.Context, r OfferingRequest) (o Offering, ok bool) {
+	entry := a.directory.site(r.Site)
+	if entry == nil || entry.offline() {
+		return Offering{}, false
+	}
+	a.ensureTrusted(ctx, entry)
+	o, days, usage := entry.copyOut()
+	first := DateOf(r.From.In(o.Zone))
+	for _, service := range a.directory.allServices() {
+		key := a.keyOf(&service, 0, first+Date(r.Days)-1, 1, true, r.From)
+		key.notBefore = a.keyOf(&service, 0, 0, 1, true, r.Until).notBefore
+		if slots := offeredSlots(days, usage, &key, o.Zone); len(slots) > 0 {
+			o.Services = append(o.Services, ServiceOffering{service, slots})
+		}
+	}
+	return o, true
+}
+
+// copyOut takes what the site's lock protects; none of it is changed any more.
+func (e *siteEntry) copyOut() (o Offering, days []dayEntry, usage map[slotKey]Counts) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	o = Offering{Site: e.sheet.Load().Site, Zone: e.zone(), Known: e.trusted}
+	o.Version = SiteVersion{e.key, e.changes.Load(), o.Site.Version}
+	days = make([]dayEntry, 0, len(e.dates))
+	for _, date := range e.dates {
+		days = append(days, dayEntry{day: e.days[date].day, slots: e.days[date].slots})
+	}
+	return o, days, maps.Clone(e.usage)
+}
+
+// offeredSlots works out a service's slots within a key's part of the calendar. It remembers slots within days.
+func offeredSlots(days []dayEntry, usage map[slotKey]Counts, k *viewKey, zone *time.Location) (list []SlotOffering) {
+	sp := k.span(zone)
+	if !sp.open {
+		return nil
+	}
+	for i := range days {
+		day := &days[i]
+		if day.day.Date < sp.from || day.day.Date > sp.to || !day.offersPublicly(k.service) {
+			continue
+		}
+		var pools *Pool
+		var bounds []Bound
+		places := 0
+		for _, s := range day.allSlots(zone) {
+			if s.ID.Start < sp.notBefore || s.ID.Start > sp.notAfter {
+				continue
+			}
+			if pools != &s.Pools[0] {
+				pools, bounds = &s.Pools[0], Bounds(s.Pools, k.service, AccessPublic)
+				places = FreeWithin(bounds, nil)
+			}
+			if places > 0 {
+				free := max(0, FreeWithin(bounds, usage[slotKey{s.ID.Start, s.ID.Length}]))
+				list = append(list, SlotOffering{s.ID.Start, s.ID.Length, free, places})
+			}
+		}
+	}
+	return list
+}
+
+// offersPublicly says whether a session of the day is open to everyone for the service.
+func (d *dayEntry) offersPublicly(service ServiceCode) bool {
+	return slices.ContainsFunc(d.day.Sessions, func(s Session) bool {
+		return s.access() == AccessPublic && slices.Contains(s.Services, service)
+	})
+}
