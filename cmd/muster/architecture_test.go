@@ -60,7 +60,7 @@ var rooms = []room{
 		"muster/allocator/allocatortest/faults", "muster/allocator/allocatortest/memoryledger",
 		redisLib, "github.com/alicebob/miniredis/v2/*", "github.com/yuin/gopher-lua/*",
 	}, testing: true, outside: true},
-	{path: "muster/allocator/allocatortest/servers", may: []string{pgxLib, redisLib}, testing: true, outside: true},
+	{path: "muster/allocator/allocatortest/servers", may: []string{"muster/loadtest/processes", pgxLib}, testing: true, outside: true},
 	{path: "muster/loadtest/crash", testing: true, outside: true},
 	{path: "muster/loadtest/rehearsal", testing: true, outside: true},
 	{path: "muster/bench", may: []string{
@@ -84,8 +84,9 @@ var rooms = []room{
 	{path: "muster/loadtest/audit", may: []string{core, "muster/loadtest/result"}, outside: true},
 	{path: "muster/loadtest/chaos", testing: true},
 	{path: "muster/loadtest/fakeserver", testing: true, outside: true},
-	{path: "muster/loadtest/installation", may: []string{core, "muster/allocator/cockroachledger", "muster/allocator/redisinventory", "muster/allocator/sqliteledger", "muster/allocator/allocatortest", "muster/allocator/allocatortest/checkers", "muster/allocator/allocatortest/servers", pgxLib, redisLib, "github.com/Shopify/toxiproxy/v2/*", "github.com/rs/zerolog"}, testing: true, outside: true},
+	{path: "muster/loadtest/installation", may: []string{core, "muster/allocator/cockroachledger", "muster/allocator/redisinventory", "muster/allocator/sqliteledger", "muster/allocator/allocatortest", "muster/allocator/allocatortest/checkers", "muster/allocator/allocatortest/servers", "muster/loadtest/processes", pgxLib, redisLib, "github.com/Shopify/toxiproxy/v2/*", "github.com/rs/zerolog"}, testing: true, outside: true},
 	{path: "muster/loadtest/people", may: []string{"muster/geo", "muster/loadtest/profile"}},
+	{path: "muster/loadtest/processes", may: []string{redisLib}, outside: true},
 	{path: "muster/loadtest/profile", may: []string{"github.com/oasdiff/yaml", vegetaLib}},
 	{path: "muster/loadtest/report", may: []string{"muster/geo", "muster/loadtest/people", "muster/loadtest/profile", "muster/loadtest/result"}},
 	{path: "muster/loadtest/result", may: []string{
