@@ -62,6 +62,9 @@ func (s *Summary) cells() []string {
 
 // notes are lines on what does not fit the table.
 func (r *Report) notes() (lines []string) {
+	for _, n := range r.NotMeasured {
+		lines = append(lines, fmt.Sprintf("%s is not measured: %s", n.Ratio, n.Why))
+	}
 	for _, s := range r.Summaries {
 		if s.Workload == Storm {
 			lines = append(lines, fmt.Sprintf("storm on %s: sold out after %.2f s, all answered after %.2f s", s.Engine, s.SoldOut, s.AllAnswered))

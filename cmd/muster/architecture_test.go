@@ -65,9 +65,9 @@ var rooms = []room{
 	{path: "muster/loadtest/rehearsal", testing: true, outside: true},
 	{path: "muster/bench", may: []string{
 		core, "muster/allocator/cockroachledger", "muster/allocator/redisinventory", "muster/allocator/sqliteledger", "muster/bench/baseline", "muster/cmd/muster/sample",
-		"muster/geo", pgxLib, redisLib,
-	}, testing: true, outside: true},
-	{path: "muster/bench/baseline", may: []string{core, "github.com/valyala/fasthttp", pgxLib, redisLib}, testing: true, outside: true},
+		"muster/geo", "muster/loadtest/processes", pgxLib, redisLib,
+	}, outside: true},
+	{path: "muster/bench/baseline", may: []string{core, "github.com/valyala/fasthttp", pgxLib, redisLib}, outside: true},
 	{path: "muster/deploy/image/sbom", outside: true},
 	{path: "muster/geo", outside: true},
 	{path: "muster/geo/internal/postcodegen", may: []string{"muster/geo", "muster/geo/internal/postcodetar"}, outside: true},
