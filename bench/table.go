@@ -62,8 +62,12 @@ func (s *Summary) cells() []string {
 
 // notes are lines on what does not fit the table.
 func (r *Report) notes() (lines []string) {
+	missing := make(map[string][]string) // by the reason
 	for _, n := range r.NotMeasured {
-		lines = append(lines, fmt.Sprintf("%s is not measured: %s", n.Ratio, n.Why))
+		missing[n.Why] = append(missing[n.Why], n.Ratio)
+	}
+	for _, why := range slices.Sorted(maps.Keys(missing)) {
+		lines = append(lines, fmt.Sprintf("not measured: %s (%s)", strings.Join(missing[why], ", "), why))
 	}
 	for _, s := range r.Summaries {
 		if s.Workload == Storm {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"muster/bench"
+	"muster/loadtest/processes"
 )
 
 // No environment variable stands for the flags whose names other commands use for something else: nobody's Redis is measured by
@@ -47,6 +48,9 @@ func (c *benchCommand) Run(p *program) error {
 	defer servers.stop()
 	o.Folder = servers.folder
 	report, err := c.measure(p, o, servers)
+	if err != nil && p.ctx.Err() != nil { // what failed for that is no news
+		return fmt.Errorf("asked to finish before all was measured: %w", p.ctx.Err())
+	}
 	if report == nil {
 		return err
 	}
@@ -125,18 +129,27 @@ func (c *benchCommand) measure(p *program, o bench.Options, servers *benchServer
 			return nil, err
 		}
 	}
-	if err := servers.find(&o, c.Redis, c.Postgres); err != nil {
-		return nil, err
-	}
+	var err error
 	switch {
 	case c.Scale:
-		return c.grow(p, o, servers)
+		err = c.grow(&o, servers)
 	case c.whole():
-		if err := servers.sizes(&o); err != nil {
-			return nil, err
-		}
+		err = servers.sizes(&o)
 	}
-	return bench.Run(p.ctx, o)
+	if err == nil {
+		err = servers.find(&o, c.Redis, c.Postgres)
+	}
+	if errors.Is(err, processes.ErrMissing) {
+		err = fmt.Errorf("bench compares with Redis and PostgreSQL, and cannot start them here:\n%w\n%s", err, remedy)
+	}
+	if err != nil {
+		return nil, err
+	}
+	report, err := bench.Run(p.ctx, o)
+	if c.Scale && report != nil {
+		err = errors.Join(err, c.claims(p, o, servers, report))
+	}
+	return report, err
 }
 
 // whole says whether this is the run that has every ratio.
@@ -144,31 +157,32 @@ func (c *benchCommand) whole() bool {
 	return !c.Quick && c.Sustained == 0 && c.Engines == nil && c.Workloads == nil
 }
 
-// grow measures installations of several sizes, each beside Redis of its own, and what many claims cost.
-func (c *benchCommand) grow(p *program, o bench.Options, servers *benchServers) (*bench.Report, error) {
+// grow adds installations of several sizes, each beside Redis of its own.
+func (c *benchCommand) grow(o *bench.Options, servers *benchServers) error {
 	for _, n := range c.ScaleSites {
 		url, err := servers.redis()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		o.Variants = append(o.Variants, bench.Variant{Name: bench.SitesVariant(n), Redis: []string{url}, Sites: n})
 	}
 	for _, n := range c.ScaleNodes {
 		urls, err := servers.nodes(n)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		o.Variants = append(o.Variants, bench.Variant{Name: bench.NodesVariant(n), Redis: urls})
 	}
-	report, err := bench.Run(p.ctx, o)
-	if report == nil {
-		return nil, err
+	return nil
+}
+
+// claims measures what many live claims cost, on a Redis that has nothing else.
+func (c *benchCommand) claims(p *program, o bench.Options, servers *benchServers, report *bench.Report) error {
+	url, err := servers.redis("--appendonly", "no")
+	if err == nil {
+		report.Claims, err = bench.LiveClaims(p.ctx, url, c.ScaleClaims, o.Progress)
 	}
-	url, failed := servers.redis("--appendonly", "no")
-	if failed == nil {
-		report.Claims, failed = bench.LiveClaims(p.ctx, url, c.ScaleClaims, o.Progress)
-	}
-	return report, errors.Join(err, failed)
+	return err
 }
 
 // write leaves the report where it was asked for, in every form.

@@ -44,22 +44,32 @@ var remedy = fmt.Sprintf("install Redis %d and PostgreSQL %d or later (Debian, U
 func (s *benchServers) find(o *bench.Options, redis, postgres string) (err error) {
 	needsPostgres, needsRedis := o.Needs()
 	o.Redis, o.Postgres = cmp.Or(redis, os.Getenv("MUSTER_TEST_REDIS_URL")), cmp.Or(postgres, os.Getenv("MUSTER_TEST_POSTGRES_URL"))
-	var faults []error
 	if !needsRedis {
 		o.Redis = ""
-	} else if o.Redis == "" {
-		o.Redis, err = s.redis()
-		faults = append(faults, err)
 	}
-	if !needsPostgres && len(o.Engines) > 0 {
+	if !needsPostgres {
 		o.Postgres = ""
-	} else if o.Postgres == "" {
-		o.Postgres, err = s.postgres()
+	}
+	ownRedis, ownPostgres := needsRedis && o.Redis == "", needsPostgres && o.Postgres == ""
+	var faults []error // of all programs before any is started
+	if ownRedis {
+		_, err = processes.FindRedis()
 		faults = append(faults, err)
 	}
-	err = errors.Join(faults...)
-	if errors.Is(err, processes.ErrMissing) {
-		return fmt.Errorf("bench compares with Redis and PostgreSQL, and cannot start them here:\n%w\n%s", err, remedy)
+	if ownPostgres {
+		_, err = processes.FindPostgres()
+		faults = append(faults, err)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	if ownRedis {
+		if o.Redis, err = s.redis(); err != nil {
+			return err
+		}
+	}
+	if ownPostgres {
+		o.Postgres, err = s.postgres()
 	}
 	return err
 }
