@@ -144,9 +144,9 @@ loadtest-small: build # part of `make test`
 		--threshold 'lost==0' --threshold 'oversold==0' --report bin/loadtest.html
 
 .PHONY: bench
-bench: ## Measure muster beside real baselines, into bench/results (BENCH_ARGS=-bench.quick for four minutes, -bench.scale …)
+bench: build ## Measure muster beside real baselines, into bench/results (BENCH_ARGS=--quick for a minute, --scale …)
 	@$(call step,bench)
-	deploy/testservers/run $(HARNESS) 90m ./bench -run '^TestBench$$' -bench.all -bench.report=$(CURDIR)/bench/results $(BENCH_ARGS)
+	deploy/testservers/run bin/muster bench --report bench/results $(BENCH_ARGS)
 
 .PHONY: bench-compare
 bench-compare: ## Go benchmarks of the hot packages at BASE (where main was left, or the last commit) and now

@@ -1,17 +1,10 @@
 package bench_test
 
 import (
-	"context"
-	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -19,25 +12,6 @@ import (
 	"muster/bench"
 	"muster/bench/baseline"
 	"muster/loadtest/installation"
-)
-
-var (
-	all         = flag.Bool("bench.all", false, "measure: without it, only whether measuring works is tested")
-	quick       = flag.Bool("bench.quick", false, "one short turn each: about a minute and a half in all")
-	engines     = flag.String("bench.engines", "", "comma-separated names; none: all")
-	workloads   = flag.String("bench.workloads", "", "comma-separated names; none: all")
-	clients     = flag.Int("bench.clients", 512, "clients at once")
-	repetitions = flag.Int("bench.repetitions", 0, "turns of each engine under each workload; 0: 5, with -bench.quick 1")
-	measure     = flag.Duration("bench.time", 0, "how long a turn is measured; 0: 5s, with -bench.quick 1.5s")
-	output      = flag.String("bench.report", "", "folder for the report: text, JSON, Markdown and pictures")
-	profiles    = flag.String("bench.profile", "", "folder for a CPU profile of muster in each turn")
-	parts       = flag.Bool("bench.parts", true, "also measure single parts: inserts alone, the search for the nearest")
-	scale       = flag.Bool("bench.scale", false, "measure how muster grows instead: sites, Redis nodes, live claims, cold starts")
-	scaleSites  = flag.String("bench.scale.sites", "1000,10000,100000", "numbers of sites, with 140 slots each")
-	scaleNodes  = flag.String("bench.scale.nodes", "1,3,6", "numbers of Redis nodes")
-	scaleClaims = flag.Int("bench.scale.claims", 10_000_000, "live claims, as far as memory allows")
-	sustained   = flag.Duration("bench.sustained", 0, "measure flows for so long without a break instead, 10m for example")
-	rate        = flag.Float64("bench.rate", 0, "flows a second of the workload steady; 0: half of the slowest engine's closed loop")
 )
 
 // TestMain lets this program be the server of a baseline too.
@@ -61,157 +35,6 @@ func options(t *testing.T) bench.Options {
 		Program: installation.Program(t), Self: self, Folder: t.TempDir(), Postgres: servers.Postgres(t),
 		Redis: "redis://" + servers.Redis(t).Addr(), Progress: t.Logf,
 	}
-}
-
-// TestBench is `make bench`.
-func TestBench(t *testing.T) {
-	if !*all {
-		t.Skip("measures for minutes; -bench.all asks for it")
-	}
-	o := options(t)
-	if *quick {
-		o = o.Quick()
-	}
-	o.Clients, o.Rate, o.Profiles, o.Parts = *clients, *rate, *profiles, *parts
-	if *profiles != "" {
-		if err := os.MkdirAll(*profiles, 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if *repetitions > 0 {
-		o.Repetitions = *repetitions
-	}
-	if *measure > 0 {
-		o.Measure = *measure
-	}
-	if *engines != "" {
-		o.Engines = strings.Split(*engines, ",")
-	}
-	if *workloads != "" {
-		for name := range strings.SplitSeq(*workloads, ",") {
-			o.Workloads = append(o.Workloads, bench.Workload(name))
-		}
-	}
-	o.Commit, o.Command = commit(), command()
-	run := bench.Run
-	switch {
-	case *scale:
-		run = runScale(t)
-	case *sustained > 0:
-		o = sustain(o)
-	}
-	report, err := run(t.Context(), o)
-	if err != nil && !errors.Is(err, bench.ErrDoesNotCount) {
-		t.Fatal(err)
-	}
-	fmt.Println(report.Table())
-	if *output != "" {
-		write(t, *output, report)
-	}
-	if err != nil {
-		t.Error(err)
-	}
-}
-
-// sustain asks for one long turn of muster, with room for 14 million bookings.
-func sustain(o bench.Options) bench.Options {
-	o.Engines, o.Workloads, o.Repetitions, o.Measure = []string{bench.Ours}, []bench.Workload{bench.Sustained}, 1, *sustained
-	o.Slots, o.Capacity, o.Parts = 50, 100, false
-	return o
-}
-
-// runScale measures installations of several sizes, each beside Redis of its own, and what many claims cost.
-func runScale(t *testing.T) func(context.Context, bench.Options) (*bench.Report, error) {
-	return func(ctx context.Context, o bench.Options) (*bench.Report, error) {
-		o.Engines, o.Parts, o.Cold = []string{}, false, true
-		if o.Workloads == nil {
-			o.Workloads = []bench.Workload{bench.Spread, bench.Holds, bench.Search}
-		}
-		o.Slots, o.Capacity, o.HotCapacity, o.Redis = 140, 10, 1, ""
-		if *repetitions == 0 {
-			o.Repetitions = 3
-		}
-		for _, n := range numbers(t, *scaleSites) {
-			url := "redis://" + servers.Redis(t).Addr()
-			o.Variants = append(o.Variants, bench.Variant{Name: bench.SitesVariant(n), Redis: []string{url}, Sites: n})
-		}
-		for _, n := range numbers(t, *scaleNodes) {
-			v := bench.Variant{Name: bench.NodesVariant(n)}
-			for _, address := range nodes(t, n) {
-				v.Redis = append(v.Redis, "redis://"+address)
-			}
-			o.Variants = append(o.Variants, v)
-		}
-		report, err := bench.Run(ctx, o)
-		if err != nil && report == nil {
-			return nil, err
-		}
-		var failed error
-		report.Claims, failed = bench.LiveClaims(ctx, servers.Redis(t, "--appendonly", "no").Addr(), *scaleClaims, t.Logf)
-		return report, errors.Join(err, failed)
-	}
-}
-
-// nodes are the addresses of a Cluster; one node is none.
-func nodes(t *testing.T, n int) []string {
-	if n == 1 {
-		return []string{servers.Redis(t).Addr()}
-	}
-	return servers.RedisCluster(t, n)
-}
-
-func numbers(t *testing.T, list string) (all []int) {
-	for text := range strings.SplitSeq(list, ",") {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			t.Fatalf("%q is no list of numbers", list)
-		}
-		all = append(all, n)
-	}
-	return all
-}
-
-// write leaves the report in a folder, in every form.
-func write(t *testing.T, folder string, report *bench.Report) {
-	t.Helper()
-	kind := "bench"
-	switch {
-	case *scale:
-		kind = "scale"
-	case *sustained > 0:
-		kind = "sustained"
-	}
-	text, err := json.MarshalIndent(report, "", "  ")
-	err = errors.Join(err, os.MkdirAll(folder, 0o755))
-	for name, content := range map[string]string{
-		".json": string(text) + "\n", ".txt": report.Table(), ".md": report.Markdown(), "-flows.svg": report.FlowsPicture(),
-		"-latency.svg": report.LatencyPicture(),
-	} {
-		err = errors.Join(err, os.WriteFile(filepath.Join(folder, kind+name), []byte(content), 0o644))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
-// commit is the revision of the sources, with a note where they differ from it.
-func commit() string {
-	out, err := exec.Command("git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*").Output()
-	if err != nil {
-		return "unknown"
-	}
-	return strings.TrimSpace(string(out))
-}
-
-// command repeats this run.
-func command() string {
-	words := []string{"deploy/testservers/run", "go", "test", "-count=1", "-v", "-timeout=60m", "./bench", "-run='^TestBench$'"}
-	for _, word := range os.Args[1:] {
-		if strings.HasPrefix(word, "-bench.") && !strings.HasPrefix(word, "-bench.report") {
-			words = append(words, word)
-		}
-	}
-	return strings.Join(words, " ")
 }
 
 // Every engine can be measured, under each kind of load that it takes, and its books are clean.
@@ -278,5 +101,46 @@ func TestSmokeOpen(t *testing.T) {
 	profile, err := os.ReadFile(filepath.Join(o.Profiles, "muster-steady-1.pprof"))
 	if err != nil || len(profile) < 100 {
 		t.Errorf("a profile of %d bytes: %v", len(profile), err)
+	}
+}
+
+// A brief run starts each engine once, measures what ratios compare and names what it could not.
+func TestSmokeQuick(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts servers")
+	}
+	o := options(t)
+	o = o.Quick()
+	o.Clients, o.PerRequest, o.Sites, o.Slots, o.Capacity, o.HotCapacity = 16, 4, 40, 4, 1_000, 5_000
+	o.Warm, o.Measure, o.Rest, o.Parts = 50*time.Millisecond, 150*time.Millisecond, time.Nanosecond, true
+	report, err := bench.Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range bench.FullRatios {
+		if report.Ratios[name] <= 0 && name != bench.SitesRatio {
+			t.Errorf("no ratio %s", name)
+		}
+	}
+	if n := report.NotMeasured; len(n) != 1 || n[0].Ratio != bench.SitesRatio || n[0].Why != o.Without[bench.SitesRatio] {
+		t.Errorf("not measured: %+v", n)
+	}
+	if n := len(report.Turns); n != 13 || !report.Counts {
+		t.Errorf("%d turns, counts %v", n, report.Counts)
+	}
+}
+
+// Wrong options are found before anything is started.
+func TestCheck(t *testing.T) {
+	if err := (bench.Options{}).Check(); err != nil {
+		t.Errorf("the defaults: %v", err)
+	}
+	for name, o := range map[string]bench.Options{
+		"engine": {Engines: []string{"steam"}}, "workload": {Workloads: []bench.Workload{"rest"}}, "clients": {Clients: -1},
+		"slots": {Slots: 1_000}, "contenders": {Contenders: 10}, "time": {Measure: -1},
+	} {
+		if o.Check() == nil {
+			t.Errorf("%s: nothing is found wrong", name)
+		}
 	}
 }

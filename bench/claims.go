@@ -31,11 +31,15 @@ type Claim struct {
 	Bytes      float64 `json:"bytesPerClaim"`
 }
 
-// LiveClaims fills the inventory on an empty Redis with holds by direct calls and tells what a hold costs Redis at sizes up to
+// LiveClaims fills the inventory on an empty Redis, by its URL, with holds by direct calls and tells what a hold costs Redis at sizes up to
 // most, and what a claim weighs. It stops early where the machine's memory ends; the last size tells how far it came.
-func LiveClaims(ctx context.Context, address string, most int, progress func(format string, args ...any)) (sizes []Claim, err error) {
-	client := redis.NewClient(&redis.Options{Addr: address})
+func LiveClaims(ctx context.Context, url string, most int, progress func(format string, args ...any)) (sizes []Claim, err error) {
+	client, err := emptyRedis(ctx, url)
+	if err != nil {
+		return nil, err
+	}
 	defer client.Close()
+	address := client.Options().Addr
 	inv, err := redisinventory.New(redisinventory.Options{Addresses: []string{address}, Shards: 1, Prefix: "claims", Timeout: 20 * time.Second})
 	if err != nil {
 		return nil, err

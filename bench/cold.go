@@ -21,23 +21,23 @@ func (r *runner) cold(ctx context.Context) error {
 			}
 		}
 		began := time.Now()
-		server, err := m.serve(ctx)
+		server, address, err := m.serve(ctx)
 		if err != nil {
 			return err
 		}
 		started := time.Since(began)
-		spent, _, err := processCPU(server.pid())
+		spent, _, err := processCPU(server.Pid())
 		faults := []error{err}
 		before, err := redisCPUs(ctx, c)
 		faults = append(faults, err)
 		began = time.Now()
-		took, err := m.prime(ctx, c.world, server.said[1])
+		took, err := m.prime(ctx, c.world, address)
 		faults = append(faults, err)
 		whole := time.Since(began)
 		after, err := redisCPUs(ctx, c)
 		faults = append(faults, err)
-		now, _, err := processCPU(server.pid())
-		server.stop()
+		now, _, err := processCPU(server.Pid())
+		stop(server)
 		if err := errors.Join(append(faults, err)...); err != nil {
 			return fmt.Errorf("%s after a loss: %w", c.Name, err)
 		}

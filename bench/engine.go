@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"muster/bench/baseline"
+	"muster/loadtest/processes"
 )
 
 // engine is a system that is compared.
@@ -20,7 +21,7 @@ type engine interface {
 	// prepare fills its stores with the world, once.
 	prepare(ctx context.Context, w *world) error
 	// start starts its server and returns when it may be called.
-	start(ctx context.Context, w *world) (*process, string, error)
+	start(ctx context.Context, w *world) (*processes.Process, string, error)
 	// books are all live bookings; called while its server runs and nobody uses it. ok is false of one that keeps none.
 	books(ctx context.Context, w *world) (rows []row, ok bool, err error)
 	// selfAudit asks the engine's own audit, where it has one.
@@ -33,9 +34,40 @@ type contender struct {
 	engine
 	world    *world
 	redis    []*redis.Client // the nodes that its server uses
+	only     []Workload      // of a variant; nil: all that it takes
 	postgres bool            // its server uses PostgreSQL
 	persons  atomic.Int64
 	told     acknowledged
+
+	process *processes.Process // its server, where that is started once; nil: not yet
+	address string
+}
+
+// up starts the contender's server, or finds it where it is started once.
+func (r *runner) up(ctx context.Context, c *contender) (*processes.Process, string, error) {
+	if c.process != nil {
+		return c.process, c.address, nil
+	}
+	p, address, err := c.start(ctx, c.world)
+	if err == nil && r.Brief {
+		c.process, c.address = p, address
+	}
+	return p, address, err
+}
+
+// down stops a server that is not started once.
+func (r *runner) down(p *processes.Process) {
+	if !r.Brief {
+		stop(p)
+	}
+}
+
+// retire stops a server that was started once.
+func (c *contender) retire() {
+	if c.process != nil {
+		stop(c.process)
+		c.process = nil
+	}
 }
 
 // childVariable carries a baseline's configuration to the process that is to be it.
@@ -54,18 +86,19 @@ func (b *baselineEngine) prepare(ctx context.Context, w *world) error {
 
 var serves = regexp.MustCompile(`^serving (\S+)$`)
 
-func (b *baselineEngine) start(context.Context, *world) (*process, string, error) {
+func (b *baselineEngine) start(ctx context.Context, _ *world) (*processes.Process, string, error) {
 	config, err := json.Marshal(b.config)
 	if err != nil {
 		return nil, "", err
 	}
 	cmd := exec.Command(b.self)
 	cmd.Env = append(os.Environ(), childVariable+"="+string(config))
-	p, err := startProcess(cmd, filepath.Join(b.folder, string(b.config.Kind)+".log"), serves)
+	processes.Apart(cmd)
+	p, said, err := processes.Serve(ctx, cmd, filepath.Join(b.folder, string(b.config.Kind)+".log"), serves)
 	if err != nil {
 		return nil, "", err
 	}
-	return p, p.said[1], nil
+	return p, said[1], nil
 }
 
 func (b *baselineEngine) books(ctx context.Context, w *world) ([]row, bool, error) {

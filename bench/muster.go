@@ -9,17 +9,21 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"muster/allocator"
 	"muster/allocator/cockroachledger"
 	"muster/allocator/sqliteledger"
+	"muster/loadtest/processes"
 )
 
 // ours is `muster serve`, before Redis and PostgreSQL or, where these are empty, embedded.
@@ -29,7 +33,8 @@ type ours struct {
 	redis           []string // URLs of the nodes
 	progress        func(format string, args ...any)
 	primed          bool
-	ops             string // where operators ask the server that runs
+	rest            time.Duration // at most
+	ops             string        // where operators ask the server that runs
 }
 
 // backends are the flags that every command of muster needs.
@@ -45,43 +50,55 @@ var answers = regexp.MustCompile(`^muster answers at http://(\S+) \(operators: (
 
 // start lets the server find out about every site: one that was restarted with its inventory in memory rebuilds it first.
 // Before Redis, which keeps what was built, that is done once where there are many sites.
-func (m *ours) start(ctx context.Context, w *world) (*process, string, error) {
-	p, err := m.serve(ctx)
+func (m *ours) start(ctx context.Context, w *world) (*processes.Process, string, error) {
+	p, address, err := m.serve(ctx)
 	if err != nil {
 		return nil, "", err
 	}
-	address := p.said[1]
 	if !m.primed || m.postgres == "" || len(w.sites) <= manySites {
 		_, err = m.prime(ctx, w, address)
 		m.primed = true
 	}
 	if err == nil {
-		err = rest(ctx, p.pid())
+		err = rest(ctx, p.Pid(), m.rest)
 	}
 	if err != nil {
-		p.stop()
-		return nil, "", p.explain(err)
+		stop(p)
+		return nil, "", p.Explain(err)
 	}
 	return p, address, nil
 }
 
 const manySites = 20_000
 
-// serve starts the server and returns when it is ready.
-func (m *ours) serve(ctx context.Context) (*process, error) {
+// serve starts the server and returns it and its address when it is ready.
+func (m *ours) serve(ctx context.Context) (*processes.Process, string, error) {
 	args := []string{"serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-level", "warn"}
 	args = append(args, m.backends()...)
-	p, err := startProcess(exec.Command(m.program, args...), filepath.Join(m.folder, "serve.log"), answers)
+	cmd := exec.Command(m.program, args...)
+	cmd.Env = ownEnvironment()
+	processes.Apart(cmd)
+	p, said, err := processes.Serve(ctx, cmd, filepath.Join(m.folder, "serve.log"), answers)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	m.ops = p.said[2]
+	m.ops = said[2]
 	if err := retry(ctx, func() error { return get(ctx, m.ops+"/readyz") }); err != nil {
-		p.stop()
-		return nil, p.explain(err)
+		stop(p)
+		return nil, "", p.Explain(err)
 	}
-	return p, nil
+	return p, said[1], nil
 }
+
+// ownEnvironment is this process's without what is set for other servers of muster.
+func ownEnvironment() []string {
+	return slices.DeleteFunc(os.Environ(), func(v string) bool {
+		return strings.HasPrefix(v, "MUSTER_") && !strings.HasPrefix(v, "MUSTER_TEST_")
+	})
+}
+
+// stop ends a server politely.
+func stop(p *processes.Process) { p.Stop(syscall.SIGTERM, 20*time.Second) }
 
 // prime asks for a hold at every site and gives it back. It answers how long each site took to grant its first.
 func (m *ours) prime(ctx context.Context, w *world, address string) (*Histogram, error) {
@@ -112,12 +129,12 @@ func (m *ours) prime(ctx context.Context, w *world, address string) (*Histogram,
 	return took, err
 }
 
-// rest waits until a server that was just started has caught up, for ten seconds at most: until it uses less than a tenth of a
-// core. Where that cannot be seen, it does not wait.
-func rest(ctx context.Context, pid int) error {
-	const every, most = 250 * time.Millisecond, 40
+// rest waits until a server that was just started has caught up: until it uses less than a tenth of a core. Where that cannot be
+// seen, it does not wait.
+func rest(ctx context.Context, pid int, most time.Duration) error {
+	const every = 250 * time.Millisecond
 	before, _, err := processCPU(pid)
-	for range most {
+	for range most / every {
 		if err != nil {
 			return nil
 		}
@@ -160,12 +177,12 @@ type object = map[string]any
 // prepare publishes the world as publishers do.
 func (m *ours) prepare(ctx context.Context, w *world) error {
 	began := time.Now()
-	p, err := m.serve(ctx)
+	p, address, err := m.serve(ctx)
 	if err != nil {
 		return err
 	}
-	defer p.stop()
-	base := "http://" + p.said[1]
+	defer stop(p)
+	base := "http://" + address
 	if err := send(ctx, http.MethodPut, base+"/v1/services/"+service, object{"name": service, "onePerPerson": true}); err != nil {
 		return err
 	}
@@ -268,7 +285,9 @@ func (m *ours) ledger(ctx context.Context) (allocator.Ledger, error) {
 // selfAudit repeats the audit while it finds differences: the inventory learns of bookings in its own time.
 func (m *ours) selfAudit(ctx context.Context) error {
 	return retry(ctx, func() error {
-		out, err := exec.CommandContext(ctx, m.program, append([]string{"audit"}, m.backends()...)...).CombinedOutput()
+		cmd := exec.CommandContext(ctx, m.program, append([]string{"audit"}, m.backends()...)...)
+		cmd.Env = ownEnvironment()
+		out, err := cmd.CombinedOutput()
 		if err != nil {
 			return fmt.Errorf("muster audit: %w\n%.2000s", err, out)
 		}
@@ -302,7 +321,7 @@ func get(ctx context.Context, address string) error {
 }
 
 // operator sends what is no load. Uploads of large worlds take minutes.
-var operator = &http.Client{Timeout: 10 * patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+var operator = &http.Client{Timeout: 10 * processes.Patience, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
 // do returns the body of an answer that is a success.
 func do(r *http.Request) ([]byte, error) {
@@ -318,23 +337,7 @@ func do(r *http.Request) ([]byte, error) {
 	return text, err
 }
 
-// retry tries again every 50 ms, for as long as patience lasts.
+// retry tries again for as long as patience with processes lasts.
 func retry(ctx context.Context, try func() error) error {
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	again := time.NewTicker(50 * time.Millisecond)
-	defer again.Stop()
-	for {
-		err := try()
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-deadline.C:
-			return fmt.Errorf("not so after %v: %w", patience, err)
-		case <-again.C:
-		}
-	}
+	return processes.Await(ctx, processes.Patience, func(context.Context) error { return try() })
 }

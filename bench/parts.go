@@ -29,7 +29,7 @@ const (
 
 // parts measures single parts once: what the database takes by itself, and how the nearest free sites are found.
 func (r *runner) parts(ctx context.Context) error {
-	if r.databases != nil {
+	if r.databases != nil && !r.Brief {
 		if err := r.inserts(ctx); err != nil {
 			return fmt.Errorf("inserting rows: %w", err)
 		}

@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"runtime"
@@ -24,12 +25,30 @@ type Report struct {
 	Sites       int                `json:"sites"`
 	Seconds     float64            `json:"seconds"` // measured in each turn
 	Ratios      map[string]float64 `json:"ratios"`
+	NotMeasured []NotMeasured      `json:"notMeasured"`
 	Versus      map[string]string  `json:"versus"`    // what a ratio compares
 	SlotBytes   map[string]float64 `json:"slotBytes"` // of Redis, by engine
 	Figures     []Figure           `json:"figures"`   // of single parts
 	Claims      []Claim            `json:"claims,omitempty"`
 	Summaries   []Summary          `json:"summaries"`
 	Turns       []Turn             `json:"turns"`
+
+	without map[string]string
+}
+
+// NotMeasured tells why a run has none of the ratios that a full run has.
+type NotMeasured struct {
+	Ratio string `json:"ratio"`
+	Why   string `json:"why"`
+}
+
+// SitesRatio is the ratio that compares installations of different sizes.
+const SitesRatio = "sites_100k_vs_1k"
+
+// FullRatios are the ratios of every full run.
+var FullRatios = []string{
+	"flows_vs_postgres", "hot_slot_vs_postgres", "hot_slot_vs_spread", "flows_vs_uncombined", "batch_vs_postgres", "redis_cpu_vs_single",
+	"search_vs_noop", "nearest_vs_geosearch", SitesRatio, "embedded_vs_postgres",
 }
 
 // Machine is where a run took place.
@@ -122,7 +141,8 @@ func newReport(o Options) *Report {
 		Machine: Machine{CPU: cpuModel(), Cores: runtime.NumCPU(), System: system(), Go: runtime.Version()},
 		Commit:  o.Commit, Command: o.Command, At: time.Now().UTC().Truncate(time.Second), Clients: o.Clients, PerRequest: o.PerRequest,
 		Repetitions: o.Repetitions, Sites: o.Sites, Seconds: o.Measure.Seconds(),
-		Ratios: make(map[string]float64), Versus: make(map[string]string), SlotBytes: make(map[string]float64),
+		Ratios: make(map[string]float64), NotMeasured: []NotMeasured{}, Versus: make(map[string]string), SlotBytes: make(map[string]float64),
+		Figures: []Figure{}, Summaries: []Summary{}, Turns: []Turn{}, without: o.Without,
 	}
 }
 
@@ -198,6 +218,12 @@ func (r *Report) summarize() {
 		}
 	}
 	r.compare()
+	for _, name := range FullRatios {
+		if _, ok := r.Ratios[name]; !ok {
+			why := cmp.Or(r.without[name], "what it compares was not asked for, or does not count")
+			r.NotMeasured = append(r.NotMeasured, NotMeasured{name, why})
+		}
+	}
 }
 
 func summaryOf(turns []Turn) Summary {
@@ -307,7 +333,7 @@ func (r *Report) compare() {
 			r.Ratios[name], r.Versus[name] = theirs/own, of+" ÷ our search"
 		}
 	}
-	ratio("sites_100k_vs_1k", r.summary(SitesVariant(100_000), Spread), r.summary(SitesVariant(1_000), Spread), rate)
+	ratio(SitesRatio, r.summary(SitesVariant(100_000), Spread), r.summary(SitesVariant(1_000), Spread), rate)
 	ratio("hold_p99_vs_postgres", r.postgres(Spread), ours, func(s *Summary) float64 { return s.Hold.P99 })
 }
 

@@ -42,21 +42,12 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	if err := r.open(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.enterAll(ctx); err != nil {
-		return nil, err
+	measure := r.takingTurns
+	if o.Brief {
+		measure = r.oneByOne
 	}
-	if err := r.settle(ctx); err != nil {
+	if err := measure(ctx); err != nil {
 		return nil, err
-	}
-	for repetition := range o.Repetitions {
-		if err := r.round(ctx, repetition); err != nil {
-			return nil, err
-		}
-		if o.Parts {
-			if err := r.parts(ctx); err != nil {
-				return nil, err
-			}
-		}
 	}
 	if o.Cold {
 		if err := r.cold(ctx); err != nil {
@@ -70,17 +61,78 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	return r.report, err
 }
 
-func (r *runner) enterAll(ctx context.Context) error {
+// takingTurns prepares every engine, then gives each its turns of every repetition.
+func (r *runner) takingTurns(ctx context.Context) error {
+	if err := r.enterAll(ctx); err != nil {
+		return err
+	}
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	for repetition := range r.Repetitions {
+		if err := r.round(ctx, repetition); err != nil {
+			return err
+		}
+		if r.Parts {
+			if err := r.parts(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// oneByOne prepares an engine, measures it under all its workloads, and goes on to the next.
+func (r *runner) oneByOne(ctx context.Context) error {
 	usual, err := newWorld(r.Options)
 	if err != nil {
 		return err
 	}
 	for _, name := range r.Engines {
-		if err := r.enter(ctx, usual, name, nil); err != nil {
-			return fmt.Errorf("preparing %s: %w", name, err)
+		if !slices.ContainsFunc(r.Workloads, func(w Workload) bool { return r.takes(&contender{Name: name}, w) }) {
+			continue
+		}
+		if err := r.alone(ctx, usual, name); err != nil {
+			return err
 		}
 	}
-	for _, v := range r.Variants {
+	if r.Parts {
+		return r.parts(ctx)
+	}
+	return nil
+}
+
+func (r *runner) alone(ctx context.Context, w *world, name string) error {
+	c, err := r.enter(ctx, w, Variant{Name: name})
+	if c != nil {
+		defer c.retire()
+	}
+	if err == nil {
+		err = r.settle(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("preparing %s: %w", name, err)
+	}
+	for repetition := range r.Repetitions {
+		for _, w := range r.Workloads {
+			if err := r.measure(ctx, c, w, repetition); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *runner) enterAll(ctx context.Context) error {
+	usual, err := newWorld(r.Options)
+	if err != nil {
+		return err
+	}
+	var all []Variant
+	for _, name := range r.Engines {
+		all = append(all, Variant{Name: name})
+	}
+	for _, v := range append(all, r.Variants...) {
 		w := usual
 		if v.Sites > 0 {
 			o := r.Options
@@ -89,7 +141,7 @@ func (r *runner) enterAll(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := r.enter(ctx, w, v.Name, v.Redis); err != nil {
+		if _, err := r.enter(ctx, w, v); err != nil {
 			return fmt.Errorf("preparing %s: %w", v.Name, err)
 		}
 	}
@@ -147,10 +199,11 @@ func (r *runner) close(ctx context.Context) (err error) {
 	return err
 }
 
-// enter prepares an engine; a variant has Redis nodes of its own.
-func (r *runner) enter(ctx context.Context, w *world, name string, nodes []string) error {
+// enter prepares an engine; a variant has Redis nodes of its own. The contender is there also where that failed half way.
+func (r *runner) enter(ctx context.Context, w *world, v Variant) (*contender, error) {
+	name, nodes := v.Name, v.Redis
 	r.Progress("preparing %s with %d sites", name, len(w.sites))
-	c := &contender{Name: name, world: w}
+	c := &contender{Name: name, world: w, only: v.Workloads}
 	r.contenders = append(r.contenders, c)
 	var shared bool
 	c.postgres, shared = needs(name)
@@ -160,19 +213,19 @@ func (r *runner) enter(ctx context.Context, w *world, name string, nodes []strin
 	for i := len(c.redis); i < len(nodes); i++ {
 		client, err := emptyRedis(ctx, nodes[i])
 		if err != nil {
-			return err
+			return c, err
 		}
 		c.redis, c.postgres = append(c.redis, client), true
 	}
 	folder := filepath.Join(r.Folder, name)
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return err
+		return c, err
 	}
 	var database string
 	if c.postgres {
 		var err error
 		if database, err = r.databases.create(ctx); err != nil {
-			return err
+			return c, err
 		}
 	}
 	kind := baseline.Kind(name)
@@ -183,9 +236,9 @@ func (r *runner) enter(ctx context.Context, w *world, name string, nodes []strin
 		}
 		c.engine = &baselineEngine{config: config, folder: folder, self: r.Self}
 	} else {
-		c.engine = &ours{program: r.Program, folder: folder, postgres: database, redis: nodes, progress: r.Progress}
+		c.engine = &ours{program: r.Program, folder: folder, postgres: database, redis: nodes, progress: r.Progress, rest: r.Rest}
 	}
-	return r.prepare(ctx, c)
+	return c, r.prepare(ctx, c)
 }
 
 // prepare fills an engine, and weighs what that takes of Redis.
@@ -198,11 +251,11 @@ func (r *runner) prepare(ctx context.Context, c *contender) error {
 	if err := c.engine.prepare(ctx, c.world); err != nil || len(c.redis) == 0 {
 		return err
 	}
-	server, _, err := c.start(ctx, c.world)
+	server, _, err := r.up(ctx, c)
 	if err != nil {
 		return err
 	}
-	server.stop()
+	r.down(server)
 	after, err := memory(ctx, c.redis)
 	slots := 0
 	for i := range c.world.sites {
@@ -231,21 +284,29 @@ func (r *runner) round(ctx context.Context, repetition int) error {
 	}
 	for _, w := range r.Workloads {
 		for _, c := range order {
-			if !takes(c.Name, w) {
-				continue
+			if err := r.measure(ctx, c, w, repetition); err != nil {
+				return err
 			}
-			turn, err := r.turn(ctx, c, w, repetition)
-			switch {
-			case errors.Is(err, errNoRate):
-				r.Progress("%s under %s: %v", c.Name, w, err)
-				continue
-			case err != nil:
-				return fmt.Errorf("%s under %s: %w", c.Name, w, err)
-			}
-			r.report.Turns = append(r.report.Turns, turn)
-			r.Progress("%s", turn)
 		}
 	}
+	return nil
+}
+
+// measure gives an engine a turn, if it takes the workload.
+func (r *runner) measure(ctx context.Context, c *contender, w Workload, repetition int) error {
+	if !r.takes(c, w) {
+		return nil
+	}
+	turn, err := r.turn(ctx, c, w, repetition)
+	switch {
+	case errors.Is(err, errNoRate):
+		r.Progress("%s under %s: %v", c.Name, w, err)
+		return nil
+	case err != nil:
+		return fmt.Errorf("%s under %s: %w", c.Name, w, err)
+	}
+	r.report.Turns = append(r.report.Turns, turn)
+	r.Progress("%s", turn)
 	return nil
 }
 

@@ -62,6 +62,13 @@ func (s *Summary) cells() []string {
 
 // notes are lines on what does not fit the table.
 func (r *Report) notes() (lines []string) {
+	missing := make(map[string][]string) // by the reason
+	for _, n := range r.NotMeasured {
+		missing[n.Why] = append(missing[n.Why], n.Ratio)
+	}
+	for _, why := range slices.Sorted(maps.Keys(missing)) {
+		lines = append(lines, fmt.Sprintf("not measured: %s (%s)", strings.Join(missing[why], ", "), why))
+	}
 	for _, s := range r.Summaries {
 		if s.Workload == Storm {
 			lines = append(lines, fmt.Sprintf("storm on %s: sold out after %.2f s, all answered after %.2f s", s.Engine, s.SoldOut, s.AllAnswered))

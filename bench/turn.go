@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"muster/bench/baseline"
+	"muster/loadtest/processes"
 )
 
 // stormPatience bounds a storm.
@@ -29,23 +30,23 @@ func (r *runner) turn(ctx context.Context, c *contender, w Workload, repetition 
 	if b, ok := c.engine.(*baselineEngine); ok {
 		b.config.Search = r.replyBytes
 	}
-	server, address, err := c.start(ctx, c.world)
+	server, address, err := r.up(ctx, c)
 	if err != nil {
 		return Turn{}, err
 	}
-	defer server.stop()
+	defer r.down(server)
 	m, err := r.measurement(c, w, repetition, address, rate)
 	if err != nil {
 		return Turn{}, err
 	}
-	m.meter.server = server.pid()
+	m.meter.server = server.Pid()
 	told := c.told.count()
 	before, err := memory(ctx, c.redis)
 	if err != nil {
 		return Turn{}, err
 	}
 	if err := m.run(ctx); err != nil {
-		return Turn{}, server.explain(err)
+		return Turn{}, server.Explain(err)
 	}
 	after, err := memory(ctx, c.redis)
 	if err != nil {
@@ -83,7 +84,7 @@ func (r *runner) rate(w Workload) (float64, error) {
 // learn keeps what later turns need.
 func (r *runner) learn(c *contender, t *Turn, l *load) {
 	switch {
-	case t.Workload == Spread && t.Flows > 0:
+	case t.Workload == Spread && t.Flows > 0 && c.only == nil:
 		r.rates[c.Name] = t.FlowsPerSec
 	case t.Workload == Search && c.Name != string(baseline.NoOp) && t.Flows > 0:
 		r.replyBytes = int(l.bytes.Load() / t.Flows)
@@ -206,7 +207,7 @@ func (m *measurement) watch(ctx context.Context) error {
 		}
 	}
 	err := wait(ctx, left)
-	for begun := time.Now(); err == nil && m.load.ended() == 0 && time.Since(begun) < patience; {
+	for begun := time.Now(); err == nil && m.load.ended() == 0 && time.Since(begun) < processes.Patience; {
 		err = wait(ctx, 5*time.Millisecond)
 	}
 	return err

@@ -124,8 +124,10 @@ func TestRatios(t *testing.T) {
 	add(string(baseline.Counter), Hot, false, 5)
 	add(string(baseline.Script), Holds, true, 300)
 	add(string(baseline.Script), Spread, true, 100, 300)
+	add(SitesVariant(1_000), Spread, true, 200)
+	add(SitesVariant(100_000), Spread, true, 190)
 	r.summarize()
-	want := map[string]float64{"flows_vs_postgres": 4, "cpu_vs_postgres": 0.25, "hot_slot_vs_spread": 0.5, "flows_vs_uncombined": 4, "redis_cpu_vs_single": 6, "hold_p99_vs_postgres": 4}
+	want := map[string]float64{SitesRatio: 0.95, "flows_vs_postgres": 4, "cpu_vs_postgres": 0.25, "hot_slot_vs_spread": 0.5, "flows_vs_uncombined": 4, "redis_cpu_vs_single": 6, "hold_p99_vs_postgres": 4}
 	for name, ratio := range want {
 		if got := r.Ratios[name]; got < 0.999*ratio || got > 1.001*ratio {
 			t.Errorf("%s is %g, want %g", name, got, ratio)
@@ -133,6 +135,10 @@ func TestRatios(t *testing.T) {
 	}
 	if len(r.Ratios) != len(want) {
 		t.Errorf("ratios are %v: what does not count must not be compared", r.Ratios)
+	}
+	missing := []string{"hot_slot_vs_postgres", "batch_vs_postgres", "search_vs_noop", "nearest_vs_geosearch", "embedded_vs_postgres"}
+	if !slices.EqualFunc(r.NotMeasured, missing, func(n NotMeasured, name string) bool { return n.Ratio == name && n.Why != "" }) {
+		t.Errorf("not measured: %+v", r.NotMeasured)
 	}
 	if r.Counts {
 		t.Error("a report with a turn that does not count counts")

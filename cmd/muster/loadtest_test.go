@@ -156,7 +156,7 @@ func TestLoadtestProfilesAndTargets(t *testing.T) {
 func TestCommandLineHidesSecrets(t *testing.T) {
 	before := os.Args
 	defer func() { os.Args = before }()
-	os.Args = []string{"/x/muster", "loadtest", "--token", "secret", "--token=secret", "--ledger", "postgresql://u:secret@h", "--threshold", "p99(confirm)<1s"}
+	os.Args = []string{"/x/muster", "loadtest", "--token", "secret", "--token=secret", "--ledger", "postgresql://u:secret@h", "--postgres=postgresql://u:secret@h", "--redis", "redis://:secret@h", "--threshold", "p99(confirm)<1s"}
 	if got := commandLine(); strings.Contains(got, "secret") || !strings.Contains(got, "'p99(confirm)<1s'") {
 		t.Errorf("told as %s", got)
 	}

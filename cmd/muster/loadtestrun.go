@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -225,7 +226,7 @@ func commandLine() string {
 		switch name, _, given := strings.Cut(word, "="); {
 		case hide:
 			word, hide = "…", false
-		case name == "--token" || name == "--ledger":
+		case slices.Contains([]string{"--token", "--ledger", "--redis", "--postgres"}, name):
 			if hide = !given; given {
 				word = name + "=…"
 			}

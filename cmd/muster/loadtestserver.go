@@ -1,25 +1,21 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
 	"muster/loadtest/audit"
+	"muster/loadtest/processes"
 	"muster/loadtest/result"
 )
 
@@ -28,19 +24,16 @@ type loadtestServer struct {
 	address string // host:port
 	data    string // folder of its ledger
 	folder  string
-	cmd     *exec.Cmd
-	ended   chan struct{}
-	once    sync.Once
+	process *processes.Process
 }
 
 var servingAt = regexp.MustCompile(`^muster answers at http://(\S+) `)
 
-const (
-	loadtestPatience = 60 * time.Second // until the server answers
-	loadtestDrain    = 20 * time.Second // until it has ended
-)
+// loadtestDrain is how long the server may take to end.
+const loadtestDrain = 20 * time.Second
 
-// startLoadtestServer starts this program as a server on free ports, with an empty ledger in a temporary folder.
+// startLoadtestServer starts this program as a server on free ports, with an empty ledger in a temporary folder. It does not
+// hear the interrupt from the terminal that ends a run, and is there for the audit.
 func startLoadtestServer(p *program, holdSeconds int) (*loadtestServer, error) {
 	program, err := os.Executable()
 	if err != nil {
@@ -50,86 +43,28 @@ func startLoadtestServer(p *program, holdSeconds int) (*loadtestServer, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &loadtestServer{folder: folder, data: filepath.Join(folder, "data"), ended: make(chan struct{})}
-	s.cmd = exec.Command(program, "serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-level", "error",
+	s := &loadtestServer{folder: folder, data: filepath.Join(folder, "data")}
+	cmd := exec.Command(program, "serve", "--dev", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0", "--log-level", "error",
 		"--data", s.data, "--hold-seconds", strconv.Itoa(holdSeconds))
-	s.cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { // what is set for other servers is not for this one
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { // what is set for other servers is not for this one
 		return strings.HasPrefix(v, "MUSTER_") && !strings.HasPrefix(v, "MUSTER_TEST_")
 	})
+	processes.Apart(cmd)
 	// Under a load that is too much, the log tells of every refusal: it is shown only where the server does not start.
-	log, err := os.Create(filepath.Join(folder, "serve.log"))
+	process, said, err := processes.Serve(p.ctx, cmd, filepath.Join(folder, "serve.log"), servingAt)
 	if err != nil {
 		s.stop()
-		return nil, err
+		return nil, fmt.Errorf("the embedded server: %w", err)
 	}
-	defer log.Close() // the process has its own
-	s.cmd.Stderr = log
-	output, err := s.cmd.StdoutPipe()
-	if err == nil {
-		err = s.launch(p.ctx, output)
-	}
-	if err != nil {
-		text, _ := os.ReadFile(log.Name()) // a log that cannot be read explains nothing
-		s.stop()
-		return nil, fmt.Errorf("the embedded server: %w\n%s", err, text[max(0, len(text)-2000):])
-	}
+	s.process, s.address = process, said[1]
 	return s, nil
-}
-
-// launch starts the process and waits until it answers. The thread that forks is kept until the process is gone, because the
-// kernel's parent-death signal follows that thread.
-func (s *loadtestServer) launch(ctx context.Context, output io.Reader) error {
-	endWithLoadtest(s.cmd)
-	started, said := make(chan error, 1), make(chan string, 1)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer close(s.ended)
-		err := s.cmd.Start()
-		started <- err
-		if err != nil {
-			return
-		}
-		for lines := bufio.NewScanner(output); lines.Scan(); {
-			if found := servingAt.FindStringSubmatch(lines.Text()); found != nil && len(said) == 0 {
-				said <- found[1]
-			}
-		}
-		_ = s.cmd.Wait() // it was asked to end, or its complaints are told already
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	timer := time.NewTimer(loadtestPatience)
-	defer timer.Stop()
-	select {
-	case s.address = <-said:
-		return nil
-	case <-s.ended:
-		return errors.New("it ended before it served")
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		return fmt.Errorf("it does not serve after %v", loadtestPatience)
-	}
 }
 
 // end asks the server to finish, and kills it where it does not. It may be repeated. The ledger stays.
 func (s *loadtestServer) end() {
-	s.once.Do(func() {
-		if s.cmd.Process == nil {
-			return
-		}
-		_ = s.cmd.Process.Signal(syscall.SIGTERM) // an error says that it is gone
-		timer := time.NewTimer(loadtestDrain)
-		defer timer.Stop()
-		select {
-		case <-s.ended:
-		case <-timer.C:
-			_ = s.cmd.Process.Kill()
-			<-s.ended
-		}
-	})
+	if s.process != nil {
+		s.process.Stop(syscall.SIGTERM, loadtestDrain)
+	}
 }
 
 // stop ends the server and removes its ledger.

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"muster/allocator"
+	"muster/bench"
 )
 
 // commands is the map of the program: each has a file of its own.
@@ -22,6 +23,7 @@ type commands struct {
 	Import   importCommands   `cmd:"" help:"Load files straight into the ledger."`
 	Audit    auditCommand     `cmd:"" help:"Compare ledger, inventory and capacity; exit 3 where they differ."`
 	Rebuild  rebuildCommand   `cmd:"" help:"Rebuild inventory from the ledger."`
+	Bench    benchCommand     `cmd:"" help:"Measure this program beside real baselines, and audit every engine's books."`
 	Loadtest loadtestCommands `cmd:"" help:"Rehearse a national peak, and audit what the server kept."`
 	Worklist worklistCommand  `cmd:"" help:"Check a signed day list and print it, without any server."`
 	Version  versionCommand   `cmd:"" help:"Tell version, commit and Go version."`
@@ -41,9 +43,16 @@ const description = `Allocates appointments: publish capacity, search, hold, con
 
 Every flag may be given as an environment variable too: --redis as MUSTER_REDIS. The installation's secret may be given as
 MUSTER_SECRET. Exit codes: 0 done, 1 failed (import: or some lines were refused), 2 wrong command line or configuration,
-3 audit found differences; loadtest: 1 could not run, 2 a threshold was breached, 3 the audit found a violation.`
+3 audit found differences (bench: in anybody's books); loadtest: 1 could not run, 2 a threshold was breached, 3 the audit found a violation.`
 
 func main() {
+	if served, err := bench.Child(); served { // a benchmark started this process to be one of its baselines
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "muster:", err)
+			os.Exit(exitFailed)
+		}
+		os.Exit(exitDone)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal asks to finish, the second one ends the program at once
 	os.Exit(Main(ctx, os.Args[1:], os.Stdout, os.Stderr))

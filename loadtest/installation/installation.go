@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"muster/allocator/allocatortest/checkers"
+	"muster/loadtest/processes"
 )
 
 // Secret is the secret of every installation.
@@ -109,7 +110,7 @@ func Start(tb testing.TB, options Options) *Installation {
 	for _, s := range in.Servers {
 		started.Go(func() {
 			if err := s.first(); err != nil {
-				tb.Errorf("server %d does not start: %v\n%s", s.Index, err, tail(s.LogPath, 4000))
+				tb.Errorf("server %d does not start: %v\n%s", s.Index, err, processes.Tail(s.LogPath, 4000))
 			}
 		})
 	}
@@ -178,16 +179,16 @@ func (in *Installation) newServer(i int) *Server {
 	if in.Options.DataDir != "" {
 		s.Data = in.Options.DataDir
 	}
-	public, err := freePort()
+	public, err := processes.FreePort()
 	if err != nil {
 		in.tb.Fatal(err)
 	}
-	private, err := freePort()
+	private, err := processes.FreePort()
 	if err != nil {
 		in.tb.Fatal(err)
 	}
-	s.Base, s.Ops = "http://"+loopback(public), "http://"+loopback(private)
-	s.args = []string{"serve", "--dev", "--listen", loopback(public), "--ops-listen", loopback(private), "--data", s.Data,
+	s.Base, s.Ops = "http://"+processes.Loopback(public), "http://"+processes.Loopback(private)
+	s.args = []string{"serve", "--dev", "--listen", processes.Loopback(public), "--ops-listen", processes.Loopback(private), "--data", s.Data,
 		"--hold-seconds", strconv.Itoa(in.Options.HoldSeconds), "--drain-seconds", "5"}
 	s.args = append(append(s.args, in.backends(s)...), in.Options.Flags...)
 	in.tb.Cleanup(s.Kill)

@@ -10,6 +10,8 @@ import (
 
 	toxiproxy "github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+
+	"muster/loadtest/processes"
 )
 
 // Link is a TCP proxy on the way to a server, where messages can be made late, few, or none. Its address stays the same for
@@ -39,10 +41,10 @@ func newLink(tb testing.TB, name, upstream string) *Link {
 	var err error
 	for range 10 {
 		var port int
-		if port, err = freePort(); err != nil {
+		if port, err = processes.FreePort(); err != nil {
 			break
 		}
-		l.listen = loopback(port)
+		l.listen = processes.Loopback(port)
 		if l.proxy, err = l.begin(nil); err == nil {
 			tb.Cleanup(l.close)
 			return l

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"muster/allocator/allocatortest/servers"
+	"muster/loadtest/processes"
 )
 
 // RedisNode is one redis-server. Besides what servers.RedisServer can do, its files can be cut while it is down.
@@ -71,7 +72,7 @@ func clusterRedis(tb testing.TB, dir string, masters int) []*RedisNode {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		bus, err := freePort()
+		bus, err := processes.FreePort()
 		if err != nil {
 			tb.Fatal(err)
 		}

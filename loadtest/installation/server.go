@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"muster/loadtest/processes"
 )
 
 // Server is a `muster serve`. Its addresses and its log outlive the process. Safe for concurrent use; a verb that fails
@@ -34,7 +36,7 @@ type Server struct {
 
 	mu      sync.Mutex
 	env     []string
-	process *process
+	process *processes.Process
 	starts  int
 	past    map[string]float64 // counters of earlier processes, added up
 	last    map[string]float64 // counters of this process when last read
@@ -53,7 +55,7 @@ func (s *Server) Restart() {
 	s.tb.Helper()
 	s.Kill()
 	if err := s.start(); err != nil {
-		s.tb.Errorf("server %d does not start: %v\n%s", s.Index, err, tail(s.LogPath, 4000))
+		s.tb.Errorf("server %d does not start: %v\n%s", s.Index, err, processes.Tail(s.LogPath, 4000))
 	}
 }
 
@@ -64,7 +66,7 @@ func (s *Server) Revive() {
 	s.Kill()
 	err := await(patience, func() error {
 		if err := s.start(); err != nil {
-			return fmt.Errorf("%v\n%s", err, tail(s.LogPath, 4000)) // not errGone: there is a next process
+			return fmt.Errorf("%v\n%s", err, processes.Tail(s.LogPath, 4000)) // not ErrGone: there is a next process
 		}
 		return nil
 	})
@@ -82,12 +84,12 @@ func (s *Server) Launch() {
 	}
 }
 
-func (s *Server) launch() (*process, error) {
+func (s *Server) launch() (*processes.Process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cmd := exec.Command(s.program, s.args...)
 	cmd.Env = append(append(os.Environ(), "MUSTER_SECRET="+Secret), s.env...)
-	p, err := startProcess(cmd, s.LogPath)
+	p, err := processes.Start(cmd, s.LogPath)
 	if err == nil {
 		s.process = p
 		s.starts++
@@ -99,8 +101,8 @@ func (s *Server) launch() (*process, error) {
 func (s *Server) first() error {
 	return await(patience, func() error {
 		err := s.start()
-		if err != nil && strings.Contains(tail(s.LogPath, 4000), "address already in use") {
-			return fmt.Errorf("%v: its port is in use", err) // not errGone: there is a next process
+		if err != nil && strings.Contains(processes.Tail(s.LogPath, 4000), "address already in use") {
+			return fmt.Errorf("%v: its port is in use", err) // not ErrGone: there is a next process
 		}
 		return err
 	})
@@ -112,8 +114,8 @@ func (s *Server) start() error {
 		return err
 	}
 	return await(patience, func() error {
-		if !p.running() {
-			return errGone
+		if !p.Running() {
+			return processes.ErrGone
 		}
 		return s.alive()
 	})
@@ -154,7 +156,7 @@ func (s *Server) ops(ctx context.Context, path string) (string, error) {
 // Kill ends the process at once (SIGKILL) and returns when it is gone. One that is down stays down.
 func (s *Server) Kill() {
 	if p := s.current(); p != nil {
-		p.kill()
+		p.Kill()
 		s.turnOver()
 	}
 }
@@ -162,7 +164,7 @@ func (s *Server) Kill() {
 // Stop ends the process politely (SIGTERM) and returns when it is gone.
 func (s *Server) Stop() {
 	if p := s.current(); p != nil {
-		p.end(syscall.SIGTERM)
+		p.Stop(syscall.SIGTERM, 10*time.Second)
 		s.turnOver()
 	}
 }
@@ -185,12 +187,12 @@ func (s *Server) Resume() { s.tb.Helper(); s.send(syscall.SIGCONT) }
 
 func (s *Server) send(signal os.Signal) {
 	s.tb.Helper()
-	if err := s.current().signal(signal); err != nil {
+	if err := s.current().Signal(signal); err != nil {
 		s.tb.Errorf("server %d: %v: %v", s.Index, signal, err)
 	}
 }
 
-func (s *Server) current() *process {
+func (s *Server) current() *processes.Process {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.process
@@ -199,13 +201,13 @@ func (s *Server) current() *process {
 // Pid is the present process, 0 before the first.
 func (s *Server) Pid() int {
 	if p := s.current(); p != nil {
-		return p.cmd.Process.Pid
+		return p.Pid()
 	}
 	return 0
 }
 
 // Ended is closed when the present process is gone.
-func (s *Server) Ended() <-chan struct{} { return s.current().ended }
+func (s *Server) Ended() <-chan struct{} { return s.current().Ended() }
 
 // Starts is how many processes this server has had.
 func (s *Server) Starts() int {
@@ -243,7 +245,7 @@ func (s *Server) note(ctx context.Context) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.process == before && before.running() {
+	if s.process == before && before.Running() {
 		s.last = samples
 	}
 }

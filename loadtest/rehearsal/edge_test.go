@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"muster/loadtest/installation"
+	"muster/loadtest/processes"
 )
 
 // edge starts HAProxy before two servers, as compose does, and gives its public address.
@@ -33,7 +34,7 @@ func edge(t *testing.T, servers []*installation.Server) string {
 	var said bytes.Buffer
 	cmd := exec.Command(program, "-db", "-f", path)
 	cmd.Stdout, cmd.Stderr = &said, &said
-	endWithParent(cmd)
+	processes.EndWithParent(cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"muster/loadtest/installation"
+	"muster/loadtest/processes"
 )
 
 var (
@@ -88,7 +89,7 @@ func open(t *testing.T, in *installation.Installation, base string) *load {
 	l.cmd.Env = append(l.cmd.Environ(), "MUSTER_SECRET="+installation.Secret)
 	reader, writer := io.Pipe()
 	l.cmd.Stdout, l.cmd.Stderr = writer, writer
-	endWithParent(l.cmd)
+	processes.EndWithParent(l.cmd)
 	if err := l.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5"
+
+	"muster/loadtest/processes"
 )
 
 // Postgres makes a new empty database in the shared PostgreSQL and returns its URL; cleanup drops it, connections or
@@ -50,7 +52,7 @@ func newDatabase(tb testing.TB, server, dropWords string) string {
 // execute runs one statement on a connection of its own, waiting for the server to take it.
 func execute(server, statement string) error {
 	var connection *pgx.Conn
-	err := await(context.Background(), func(ctx context.Context) (err error) {
+	err := processes.Await(context.Background(), readyTimeout, func(ctx context.Context) (err error) {
 		connection, err = pgx.Connect(ctx, server)
 		return err
 	})

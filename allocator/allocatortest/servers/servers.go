@@ -11,8 +11,6 @@
 package servers
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -20,12 +18,8 @@ import (
 	"time"
 )
 
-const (
-	// readyTimeout bounds every wait for a server that was just started or addressed.
-	readyTimeout = 30 * time.Second
-	// retryEvery is the time between two looks at a server that is not ready.
-	retryEvery = 20 * time.Millisecond
-)
+// readyTimeout bounds every wait for a server that was just addressed.
+const readyTimeout = 30 * time.Second
 
 // remedy is what to do about a missing backend.
 const remedy = "run the whole suite with `make test`, or one package with " +
@@ -62,28 +56,6 @@ func variable(tb testing.TB, name string) string {
 		missing(tb, name+" is not set")
 	}
 	return value
-}
-
-// errGone marks a server that ended while it was waited for: waiting longer is no use.
-var errGone = errors.New("the server ended")
-
-// await looks until look returns nil, and for no longer than readyTimeout. A look that returns errGone is the last.
-func await(ctx context.Context, look func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
-	defer cancel()
-	ticker := time.NewTicker(retryEvery)
-	defer ticker.Stop()
-	for {
-		err := look(ctx)
-		if err == nil || errors.Is(err, errGone) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("not ready in time: %w", err)
-		case <-ticker.C:
-		}
-	}
 }
 
 // uniqueName ends a readable prefix in enough chance to be alone in a server shared by many test binaries.

@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
+
+	"muster/loadtest/processes"
 )
 
 func connect(t *testing.T, databaseURL string) *pgx.Conn {
@@ -77,7 +79,7 @@ func TestCockroach(t *testing.T) {
 
 func clientOf(t *testing.T, server *RedisServer) *redis.Client {
 	t.Helper()
-	client := server.client()
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
@@ -140,7 +142,7 @@ func TestRedisPauses(t *testing.T) {
 	wantKey(t, clientOf(t, server), "kept")
 	server.Pause()
 	server.Stop() // must not wait for a server that cannot hear
-	if server.process.running() {
+	if server.server.Running() {
 		t.Error("a stopped server runs")
 	}
 }
@@ -169,7 +171,7 @@ func TestRedisClusterServes(t *testing.T) {
 	nodes[1].Kill()
 	nodes[1].Restart()
 	for _, node := range nodes {
-		if err := await(t.Context(), func(ctx context.Context) error { return node.serves(ctx, 3) }); err != nil {
+		if err := node.server.AwaitCluster(t.Context(), 3); err != nil {
 			t.Errorf("%s after a node's restart: %v", node.Addr(), err)
 		}
 	}
@@ -221,7 +223,7 @@ func TestServersEndWithTheTestBinary(t *testing.T) {
 	if _, err := fmt.Sscanf(string(output), "redis=%s", &address); err != nil {
 		t.Fatalf("the child said %q: %v", output, err)
 	}
-	err := await(t.Context(), func(ctx context.Context) error {
+	err := processes.Await(t.Context(), readyTimeout, func(ctx context.Context) error {
 		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
 		if err != nil {
 			return nil
