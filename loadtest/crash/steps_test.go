@@ -42,10 +42,11 @@ var ways = map[string]way{
 	"load":     {client: true, traffic: (*course).newSite},
 	"finish":   {client: true, traffic: (*course).newSite},
 
-	"read-site": {traffic: (*course).publish},
-	"repair":    {start: true, alone: true, most: drifts, prepare: (*course).drift, traffic: (*course).rest},
-	"usage":     {traffic: (*course).flush},
-	"changes":   {traffic: (*course).rest},
+	"read-site":   {traffic: (*course).publish},
+	"read-places": {traffic: (*course).book},
+	"repair":      {start: true, alone: true, most: drifts, prepare: (*course).drift, traffic: (*course).rest},
+	"usage":       {traffic: (*course).flush},
+	"changes":     {traffic: (*course).rest},
 
 	"check":      {start: true, most: 2, traffic: (*course).rest},
 	"agree":      {start: true, most: 2, traffic: (*course).rest},
@@ -67,6 +68,7 @@ var ways = map[string]way{
 	"slot":         {traffic: (*course).showBooking},
 	"day-bookings": {traffic: (*course).listDay},
 	"site-state":   {traffic: (*course).newSite},
+	"live-places":  {traffic: (*course).book},
 	"generations":  {start: true, most: 2, traffic: (*course).rest},
 	"changed":      {traffic: (*course).rest},
 	"events":       {traffic: (*course).readEvents},
@@ -112,8 +114,8 @@ var embeddedWays = withoutReads(map[string]way{
 // withoutReads adds the steps that leave nothing behind.
 func withoutReads(rows map[string]way) map[string]way {
 	for _, step := range []string{
-		"identity", "state", "reap", "stuck", "read-site", "usage", "changes", "check", "epochs", "services", "sites", "site",
-		"days", "day", "bookings", "slot", "day-bookings", "site-state", "generations", "changed", "events", "now", "close",
+		"identity", "state", "reap", "stuck", "read-site", "read-places", "usage", "changes", "check", "epochs", "services", "sites", "site",
+		"days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "now", "close",
 		"reply-read",
 	} {
 		rows[step] = way{why: leavesNothing}
