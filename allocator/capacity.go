@@ -7,12 +7,17 @@ import (
 	"time"
 )
 
-// PutSite creates or replaces a site's details; created tells which. Without a location the postcode places it.
+// PutSite creates or replaces a site's details; created tells which. Without a location the postcode places it. A bound
+// caller makes sites of its organisation, and changes no others; of all others, a site that names no publisher keeps its own.
 func (a *Allocator) PutSite(ctx context.Context, site Site, caller Caller) (Site, bool, error) {
 	if err := a.completeSite(&site); err != nil {
 		return site, false, err
 	}
-	created, err := a.ledger.PutSite(ctx, site, caller.actor())
+	put := a.ledger.PutSite
+	if caller.Bound {
+		site.Publisher, put = caller.Organisation, a.ledger.PutOwnSite
+	}
+	created, err := put(ctx, site, caller.actor())
 	if err != nil {
 		return site, false, ledgerError(err)
 	}
@@ -212,7 +217,7 @@ func (a *Allocator) recallCancelled(ctx context.Context, r *PublishRequest, resu
 
 // change checks a request and makes the ledger's change of it.
 func (a *Allocator) change(ctx context.Context, r *PublishRequest) (DayChange, error) {
-	entry, err := a.knownSite(ctx, r.Site)
+	entry, err := a.ownSite(ctx, r.Site, r.Caller)
 	if err != nil {
 		return DayChange{}, err
 	}
@@ -240,7 +245,7 @@ func (a *Allocator) published(ctx context.Context, r *PublishRequest, result *Pu
 	case PublishMismatch:
 		return reply, Refuse(CodeRevisionMismatch, "the day has revision %d", result.Revision)
 	case PublishSiteUnknown:
-		return reply, Refuse(CodeSiteUnknown, "no such site")
+		return reply, errSiteUnknown()
 	case PublishServices:
 		e := &Error{Code: CodeInvalid, Detail: "a session names an unknown service"}
 		for i, s := range r.Day.Sessions {

@@ -80,7 +80,7 @@ func (c *confirmation) prepare(ctx context.Context, people []Person) error {
 			if who >= len(people) {
 				return Refuse(CodeHoldUnknown, "no such hold")
 			}
-			row, err := c.row(ctx, l, j, &people[who], who)
+			row, err := c.row(ctx, l, j, &people[who], who, c.caller.at(entry).Staff)
 			if err != nil {
 				return err
 			}
@@ -103,8 +103,8 @@ func (c *confirmation) hasPersonDose(row *Booking) bool {
 	})
 }
 
-// row writes a claim's row for a person.
-func (c *confirmation) row(ctx context.Context, l *leg, j int, p *Person, who int) (Booking, error) {
+// row writes a claim's row for a person. Staff of the site may leave out what the public must tell.
+func (c *confirmation) row(ctx context.Context, l *leg, j int, p *Person, who int, staff bool) (Booking, error) {
 	claim := l.Claims[j]
 	service, err := c.a.knownService(ctx, claim.Service)
 	if err != nil {
@@ -115,7 +115,7 @@ func (c *confirmation) row(ctx context.Context, l *leg, j int, p *Person, who in
 		Service: claim.Service, Programme: service.Programme, Dose: service.Dose, OnePerson: service.OnePerPerson,
 	}
 	person := *p
-	if person.NHSNumber != "" || !c.caller.Staff {
+	if person.NHSNumber != "" || !staff {
 		number, ok := ValidNHSNumber(person.NHSNumber)
 		if !ok {
 			return row, &Error{Code: CodeNHSNumberInvalid, Detail: "not a valid NHS number", Faults: []Fault{{fmt.Sprintf("/people/%d/nhsNumber", who), "fails the check digit (modulus 11)"}}}
@@ -124,7 +124,7 @@ func (c *confirmation) row(ctx context.Context, l *leg, j int, p *Person, who in
 		row.Person = c.a.secret.Person(number)
 	}
 	if e := service.Eligibility; e != (Eligibility{}) {
-		if !person.HasBirth && !c.caller.Staff {
+		if !person.HasBirth && !staff {
 			return row, &Error{Code: CodeInvalid, Detail: "the service depends on age", Faults: []Fault{{fmt.Sprintf("/people/%d/dateOfBirth", who), "is needed"}}}
 		}
 		if person.HasBirth && !e.Allows(person.DateOfBirth, claim.Date) {

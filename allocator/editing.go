@@ -86,7 +86,7 @@ const editTries = 4
 // EditDays edits published days, each in a transaction of its own, and answers those that the edit concerns in order. Days
 // that it would leave as they are do not count. Whatever fails fails for its day alone; repeated, the edit does what is left.
 func (a *Allocator) EditDays(ctx context.Context, r EditRequest) ([]EditedDay, error) {
-	if _, err := a.knownSite(ctx, r.Site); err != nil {
+	if _, err := a.ownSite(ctx, r.Site, r.Caller); err != nil {
 		return nil, err
 	}
 	if faults := r.faults(); len(faults) > 0 {

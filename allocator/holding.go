@@ -194,7 +194,7 @@ func (a *Allocator) resolveClaims(ctx context.Context, r *HoldRequest, w *wish) 
 	w.entry = entry
 	w.item.Claims = make([]HoldClaim, 0, len(w.claims)) // never the memory of an earlier try, which the lane may still have
 	for i, c := range w.claims {
-		claim, err := a.resolveClaim(ctx, r.Caller, entry, c)
+		claim, err := a.resolveClaim(ctx, r.Caller.at(entry), entry, c)
 		if err != nil {
 			return atClaim(err, w.indexes[i], len(r.Claims))
 		}

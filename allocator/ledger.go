@@ -26,8 +26,12 @@ type Ledger interface {
 	OpenEpoch(ctx context.Context, shard int, expected int64, identity string) (ShardEpoch, bool, error)
 
 	// PutSite creates or replaces a site's details (never its generation); created tells which. The version is 1 at first
-	// and raised by each change; equal details keep it, so that a repeat changes nothing.
+	// and raised by each change; equal details keep it, so that a repeat changes nothing. A site that names no publisher
+	// keeps the one that is stored: see DecideSite.
 	PutSite(ctx context.Context, site Site, actor string) (created bool, err error)
+	// PutOwnSite is PutSite by the site's publisher: a stored site of another one is left alone, with CodeSiteUnknown. Of
+	// racing publishers that make the same site, one has it.
+	PutOwnSite(ctx context.Context, site Site, actor string) (created bool, err error)
 	// PutService creates or replaces a service, with versions as PutSite has them.
 	PutService(ctx context.Context, service Service, actor string) (created bool, err error)
 	// Services lists every service by code.

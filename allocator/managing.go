@@ -20,8 +20,8 @@ func (a *Allocator) openBooking(ctx context.Context, access *BookingAccess) (*Bo
 	if !ok {
 		return nil, nil, errBookingUnknown()
 	}
-	managed := access.Staff || access.ManageToken != "" && a.secret.Manages(key, access.ManageToken)
-	if !managed && !access.HasBirth {
+	managed := access.ManageToken != "" && a.secret.Manages(key, access.ManageToken)
+	if !managed && !access.Staff && !access.HasBirth {
 		return nil, nil, errBookingUnknown()
 	}
 	rows, err := a.ledger.Bookings(ctx, []BookingKey{key})
@@ -32,6 +32,15 @@ func (a *Allocator) openBooking(ctx context.Context, access *BookingAccess) (*Bo
 		return nil, nil, errBookingUnknown()
 	}
 	row := &rows[0]
+	if access.Staff && !managed {
+		switch _, err := a.ownSite(ctx, row.Slot.Site, access.Caller); {
+		case CodeOf(err) == CodeSiteUnknown:
+			return nil, nil, errBookingUnknown()
+		case err != nil:
+			return nil, nil, err
+		}
+		managed = true
+	}
 	person, err := a.secret.unseal(row.Key, row.Sealed)
 	if err != nil {
 		a.log.Error("a booking's details do not open", "booking", row.Key.Reference(), "error", err)
@@ -103,7 +112,7 @@ func (a *Allocator) SetStatus(ctx context.Context, reference string, to Status, 
 	if !to.Live() || to == StatusBooked {
 		return BookingView{}, &Error{Code: CodeInvalid, Detail: "not a status to set", Faults: []Fault{{"/status", "must be arrived, fulfilled or noshow"}}}
 	}
-	row, person, err := a.openBooking(ctx, &BookingAccess{Reference: reference, Staff: true})
+	row, person, err := a.openBooking(ctx, &BookingAccess{Reference: reference, Staff: true, Caller: caller})
 	if err != nil {
 		return BookingView{}, err
 	}
@@ -237,7 +246,7 @@ func (a *Allocator) WalkIn(ctx context.Context, r WalkInRequest) (BookingView, e
 	if !keyed {
 		r.IdempotencyKey = rand.Text()
 	}
-	entry, err := a.knownSite(ctx, r.Site)
+	entry, err := a.ownSite(ctx, r.Site, r.Caller)
 	if err != nil {
 		return BookingView{}, err
 	}

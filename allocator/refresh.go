@@ -112,7 +112,7 @@ func (a *Allocator) knownSite(ctx context.Context, id SiteID) (*siteEntry, error
 		return entry, nil
 	}
 	if !id.Valid() {
-		return nil, Refuse(CodeSiteUnknown, "no such site")
+		return nil, errSiteUnknown()
 	}
 	err := a.directory.ask(ctx, "site "+string(id), a.clock.Now(), func() error {
 		site, ok, err := a.ledger.Site(ctx, id)
@@ -127,7 +127,7 @@ func (a *Allocator) knownSite(ctx context.Context, id SiteID) (*siteEntry, error
 	if err != nil {
 		return nil, ledgerError(err)
 	}
-	return nil, Refuse(CodeSiteUnknown, "no such site")
+	return nil, errSiteUnknown()
 }
 
 // knownService finds a service, asking the ledger for one that is not known here yet.

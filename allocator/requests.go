@@ -10,6 +10,10 @@ type Caller struct {
 	Client string // a stable name of an authenticated client; "" for the public
 	Actor  string // for the audit trail, e.g. "public", "publisher:boots"; never personal data
 	Staff  bool   // may use places kept for invited people
+
+	// Bound callers work at the sites of their Organisation only, and at none where that is "": see Sees.
+	Bound        bool
+	Organisation string
 }
 
 // HoldRequest asks for places, all or none.
@@ -78,6 +82,7 @@ type BookingAccess struct {
 	DateOfBirth Date
 	HasBirth    bool
 	Staff       bool
+	Caller      Caller // of staff: whose sites' bookings it opens
 }
 
 // BookingView is a booking for the one who may see it. Person is set for staff and for whoever opened the booking.

@@ -23,12 +23,12 @@ import (
 
 // issuer signs access tokens with one key per algorithm.
 type issuer struct {
-	t    *testing.T
+	t    testing.TB
 	keys map[string]crypto.Signer
 	file string
 }
 
-func newIssuer(t *testing.T) *issuer {
+func newIssuer(t testing.TB) *issuer {
 	t.Helper()
 	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -146,7 +146,7 @@ func TestAccessTokens(t *testing.T) {
 			t.Errorf("%s: WWW-Authenticate %q", c.name, a.header.Get("WWW-Authenticate"))
 		}
 	}
-	if want := (allocator.Caller{Client: "boots", Actor: "publisher:boots"}); engine.lastCaller != want {
+	if want := (allocator.Caller{Client: "boots", Actor: "publisher:boots", Bound: true, Organisation: "boots"}); engine.lastCaller != want {
 		t.Errorf("caller %+v", engine.lastCaller)
 	}
 	tokensElsewhere(t, w, good)
@@ -187,7 +187,7 @@ func TestScopes(t *testing.T) {
 	w := serve(t, Options{Issuer: "i", Audience: "a", JWKSFile: i.file}, &fake{})
 	bearer := func(scope string) []string {
 		return []string{"Authorization", "Bearer " + i.sign(jose.EdDSA, i.keys["ed"], "ed", "JWT",
-			map[string]any{"iss": "i", "aud": "a", "sub": "s", "exp": time.Now().Unix() + 600, "scope": scope})}
+			map[string]any{"iss": "i", "aud": "a", "sub": "s", "exp": time.Now().Unix() + 600, "scope": scope, "org": "example"})}
 	}
 	path := strings.NewReplacer("{siteId}", "A", "{date}", "2026-12-01", "{service}", "S", "{reference}", someKey.Reference())
 	all := []string{ScopeCapacityWrite, ScopeSitesWrite, ScopeBookingsRead, ScopeBookingsWrite, ScopeEventsRead, ScopeAdmin}

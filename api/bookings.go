@@ -95,7 +95,7 @@ func (x *exchange) access(scope string) (allocator.BookingAccess, sight, error) 
 		if err := x.require(scope); err != nil {
 			return a, 0, err
 		}
-		a.Staff = true
+		a.Staff, a.Caller = true, x.grant.caller()
 	case ok && once && scheme == "manage":
 		a.ManageToken = token
 	case header == "" && byBirth:
@@ -188,7 +188,7 @@ func (s *Server) setBookingStatus(ctx context.Context, x *exchange) (reply, erro
 	}
 	b, err := s.engine.SetStatus(ctx, key.Reference(), allocator.Status(status), x.grant.caller())
 	if err != nil {
-		return reply{}, err
+		return reply{}, uniform(err)
 	}
 	return reply{body: s.viewBooking(&b, seesPerson)}, nil
 }

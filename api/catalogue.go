@@ -23,6 +23,7 @@ type siteView struct {
 	Accessibilities []string         `json:"accessibilities"`
 	Information     string           `json:"informationForCitizens,omitempty"`
 	Status          string           `json:"status"`
+	Publisher       string           `json:"publisher,omitempty"`
 }
 
 type serviceView struct {
@@ -46,6 +47,7 @@ type eligibilityView struct {
 
 const (
 	maxWordBytes        = 64
+	maxPublisherBytes   = 128
 	maxInformationBytes = 4000
 	maxAddressLines     = 8
 	maxAccessibilities  = 40
@@ -65,19 +67,24 @@ func (s *Server) getSite(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{body: viewSite(site)}, nil
+	return reply{body: viewSite(site, x.grant)}, nil
 }
 
-func viewSite(site allocator.Site) siteView {
+// viewSite shows whose site it is to those who work there only.
+func viewSite(site allocator.Site, to grant) siteView {
 	status := "online"
 	if site.Offline {
 		status = "offline"
 	}
-	return siteView{
+	view := siteView{
 		SiteID: site.ID, Name: site.Name, Type: site.Type, Address: addressView{list(site.AddressLines), site.Postcode},
 		Location: locationView{site.Lat, site.Lon}, TimeZone: site.TimeZone, ODSCode: site.ODSCode, Region: site.Region,
 		ICB: site.ICB, Phone: site.Phone, Accessibilities: list(site.Accessibilities), Information: site.Information, Status: status,
 	}
+	if to.known() && to.caller().Sees(&site) {
+		view.Publisher = site.Publisher
+	}
+	return view
 }
 
 func (s *Server) putSite(ctx context.Context, x *exchange) (reply, error) {
@@ -89,7 +96,7 @@ func (s *Server) putSite(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: createdOr200(created), body: viewSite(site)}, nil
+	return reply{status: createdOr200(created), body: viewSite(site, x.grant)}, nil
 }
 
 func createdOr200(created bool) int {
@@ -109,7 +116,7 @@ func (x *exchange) decodeSite() (allocator.Site, error) {
 	d, o := x.document(required)
 	o.same("siteId", string(id))
 	o.only("siteId", "name", "type", "address", "location", "timeZone", "odsCode", "region", "icb", "phone", "accessibilities",
-		"informationForCitizens", "status")
+		"informationForCitizens", "status", "publisher")
 	address, location := o.child("address", optional), o.child("location", optional)
 	address.only("lines", "postcode")
 	location.only("lat", "lon")
@@ -122,6 +129,10 @@ func (x *exchange) decodeSite() (allocator.Site, error) {
 		Phone: o.text("phone", optional, maxWordBytes), Information: o.paragraphs("informationForCitizens", maxInformationBytes),
 		Accessibilities: o.texts("accessibilities", optional, maxAccessibilities, maxWordBytes),
 		Offline:         o.choice("status", optional, "online", "offline") == "offline",
+		Publisher:       o.text("publisher", optional, maxPublisherBytes),
+	}
+	if x.grant.bound() && site.Publisher != "" && site.Publisher != x.grant.organisation {
+		d.fault("/publisher", "is not the organisation that the token is for")
 	}
 	if o.has("location") {
 		site.Lat, site.Lon = location.number("lat", required, -90, 90), location.number("lon", required, -180, 180)

@@ -101,7 +101,7 @@ func (x *exchange) siteID() (allocator.SiteID, error) {
 		return "", x.input().fail()
 	}
 	if !id.Valid() {
-		return "", allocator.Refuse(allocator.CodeSiteUnknown, "no site has this id")
+		return "", allocator.Refuse(allocator.CodeSiteUnknown, "no such site")
 	}
 	return id, nil
 }

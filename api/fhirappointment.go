@@ -163,7 +163,7 @@ func (s *Server) fhirSearchAppointments(ctx context.Context, x *exchange) (reply
 	}
 	l, count := s.fhirLookup(ctx, x), q.count()
 	statuses, given := q.codes("status", "http://hl7.org/fhir/appointmentstatus")
-	site, first, last, err := q.daysAt(l)
+	site, first, last, err := q.daysAt(l, x.grant.caller())
 	if err != nil {
 		return reply{}, err
 	}
@@ -186,8 +186,8 @@ func (s *Server) fhirSearchAppointments(ctx context.Context, x *exchange) (reply
 	return reply{body: b}, q.d.fail()
 }
 
-// daysAt reads which site and days a search for appointments is about.
-func (q *fhirParams) daysAt(l *fhirLookup) (site *allocator.Site, first, last allocator.Date, err error) {
+// daysAt reads which site and days a search for appointments is about. The site must be one that the caller works at.
+func (q *fhirParams) daysAt(l *fhirLookup, caller allocator.Caller) (site *allocator.Site, first, last allocator.Date, err error) {
 	lists := q.ids("location", "Location", l.base)
 	if len(lists) != 1 || len(lists[0]) != 1 {
 		q.d.fault(q.at("location"), "is required, with one Location")
@@ -205,6 +205,9 @@ func (q *fhirParams) daysAt(l *fhirLookup) (site *allocator.Site, first, last al
 	}
 	if site, err = l.site(id); err != nil {
 		return nil, 0, 0, err
+	}
+	if !caller.Sees(site) {
+		return nil, 0, 0, errSite
 	}
 	within := q.starts("date", l.zone(site))
 	if within.Low.IsZero() || within.High.IsZero() {

@@ -8,10 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"muster/allocator"
 )
@@ -135,7 +132,11 @@ func FuzzAuthorization(f *testing.F) {
 	for _, s := range []string{"Bearer dev", "bearer  x", "Manage ABC==", "Bearer", "Bearer a b", "Bearer a,b", " Bearer x ", "Bearer eyJ.e30.x", "B€ x", "=", "Basic Zm9v="} {
 		f.Add(s)
 	}
-	v := &verifier{issuer: "i", audience: "a", now: time.Now, keys: jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: []byte("k")}}}}
+	i := newIssuer(f)
+	s, err := New(Options{Issuer: "i", Audience: "a", JWKSFile: i.file}, &fake{})
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, header string) {
 		scheme, token, ok := parseAuthorization(header)
 		if !ok {
@@ -147,7 +148,7 @@ func FuzzAuthorization(f *testing.F) {
 		if scheme != strings.ToLower(scheme) || token == "" || strings.ContainsAny(token, " \t\r\n\",;") {
 			t.Fatalf("%q: %q %q", header, scheme, token)
 		}
-		if g, err := v.verify(token); err == nil || g.known() {
+		if g, err := s.identify(token); err == nil || g.known() {
 			t.Fatalf("%q is believed: %+v", token, g)
 		}
 	})

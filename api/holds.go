@@ -183,6 +183,7 @@ func decodePeople(o object, req *allocator.ConfirmRequest, today allocator.Date)
 		staff := req.Caller.Staff
 		req.Replaces = &allocator.BookingAccess{
 			Reference: r.text("reference", required, maxReferenceBytes), ManageToken: r.text("manageToken", !staff, maxWordBytes), Staff: staff,
+			Caller: req.Caller,
 		}
 	}
 }

@@ -68,7 +68,11 @@ func (o *Ops) ready(w http.ResponseWriter, r *http.Request) {
 	if len(missing) > 0 {
 		status = http.StatusServiceUnavailable
 	}
-	opsReply(w, status, map[string]any{"ready": len(missing) == 0, "missing": list(missing)})
+	body := map[string]any{"ready": len(missing) == 0, "missing": list(missing)}
+	if degraded := o.server.verifier.Missing(); len(degraded) > 0 { // citizens need no tokens: no reason to send them elsewhere
+		body["degraded"] = degraded
+	}
+	opsReply(w, status, body)
 }
 
 func opsReply(w http.ResponseWriter, status int, body any) {

@@ -17,7 +17,11 @@ type Options struct {
 	Dev      bool   // the bearer token "dev" is allowed everything; never in production
 	Issuer   string // the `iss` that access tokens must carry
 	Audience string // one of the `aud` that access tokens must carry
-	JWKSFile string // public keys of the issuer; with Issuer and Audience, or none of the three
+	JWKSFile string // public keys of the issuer, in a file that may change; with Issuer and Audience, or none of them
+	JWKSURL  string // the same at an address, in place of a file
+	// OrganisationClaim says for which publisher a client works; default "sub": each client is a publisher of its own.
+	OrganisationClaim string
+	Staff             StaffIssuer
 
 	// PublicURL is where clients reach the server, e.g. "https://booking.example.org", for links in replies; "": as their
 	// request names it, which behind a proxy that ends TLS is http.
@@ -75,6 +79,7 @@ type Rate struct {
 
 // WithDefaults fills in the zero fields.
 func (o Options) WithDefaults() Options {
+	o = o.withTrustDefaults()
 	number(&o.MaxConnections, 16_384)
 	number(&o.MaxHeaderBytes, 16<<10)
 	duration(&o.ReadTimeout, 10*time.Second)
@@ -113,16 +118,10 @@ func (o Options) Validate() error {
 			faults = append(faults, fmt.Errorf(format, args...))
 		}
 	}
-	set := 0
-	for _, s := range []string{o.Issuer, o.Audience, o.JWKSFile} {
-		if s != "" {
-			set++
-		}
-	}
-	check(set == 0 || set == 3, "issuer, audience and key file belong together: give all three or none")
 	public, err := url.Parse(o.PublicURL)
 	check(o.PublicURL == "" || err == nil && (public.Scheme == "http" || public.Scheme == "https") && public.Host != "" && public.RawQuery == "" && public.Fragment == "" && public.User == nil,
 		"the public address %q is no http:// or https:// address without a query", o.PublicURL)
+	faults = append(faults, o.trustFaults()...)
 	check(o.MaxConnections >= 1, "%d connections are too few", o.MaxConnections)
 	check(o.MaxHeaderBytes >= 4<<10 && o.MaxHeaderBytes <= 1<<20, "header limit %d is not within 4 KiB and 1 MiB", o.MaxHeaderBytes)
 	for name, d := range map[string]time.Duration{"read": o.ReadTimeout, "write": o.WriteTimeout, "idle": o.IdleTimeout,

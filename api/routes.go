@@ -18,6 +18,7 @@ const (
 type handler func(s *Server, ctx context.Context, x *exchange) (reply, error)
 
 const (
+	sitePath    = "/v1/sites/{siteId}"
 	uploadPath  = "/v1/capacity"
 	batchSuffix = ":batch"
 )

@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
+	"muster/api/tokens"
 )
 
 // Server serves the contract over HTTP.
@@ -22,7 +23,7 @@ type Server struct {
 	options     Options
 	engine      Engine
 	log         *slog.Logger
-	verifier    *verifier
+	verifier    *tokens.Verifier
 	metrics     *metrics
 	zones       zones
 	gates       map[class]*gate
@@ -41,7 +42,7 @@ func New(o Options, engine Engine) (*Server, error) {
 		return nil, fmt.Errorf("api options: %w", err)
 	}
 	o = o.WithDefaults()
-	v, err := newVerifier(o)
+	v, err := tokens.New(o.issuers(), tokens.Options{Loopback: o.Dev, Now: o.Now, Logger: o.Logger, Registerer: o.Registerer})
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +71,15 @@ func New(o Options, engine Engine) (*Server, error) {
 	return s, nil
 }
 
-// Serve answers requests of one listener until Shutdown. Call it once.
-func (s *Server) Serve(listener net.Listener) error { return s.http.Serve(listener) }
+// Serve answers requests of one listener until Shutdown, and keeps the keys of access tokens up to date meanwhile. Call it once.
+func (s *Server) Serve(listener net.Listener) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	var keeper sync.WaitGroup
+	keeper.Go(func() { s.verifier.Run(ctx) })
+	defer keeper.Wait()
+	defer cancel()
+	return s.http.Serve(listener)
+}
 
 // Draining says whether the server has begun to shut down.
 func (s *Server) Draining() bool {
@@ -172,7 +180,11 @@ func (s *Server) run(x *exchange) (reply, error) {
 		x.gate = g
 	}
 	if g := x.gate; g != nil {
-		return x.route.handle(s, g.deadline.from(time.Now()), x)
+		ctx := g.deadline.from(time.Now())
+		if err := s.belongs(ctx, x); err != nil {
+			return reply{}, err
+		}
+		return x.route.handle(s, ctx, x)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), unboundDeadline)
 	defer cancel()

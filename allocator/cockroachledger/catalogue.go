@@ -14,15 +14,31 @@ import (
 
 // PutSite creates or replaces a site's details, never its generation. Equal details change nothing.
 func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, actor string) (created bool, err error) {
+	return l.putSite(ctx, site, actor, false)
+}
+
+// PutOwnSite is PutSite that refuses another publisher's site.
+func (l *Ledger) PutOwnSite(ctx context.Context, site allocator.Site, actor string) (created bool, err error) {
+	return l.putSite(ctx, site, actor, true)
+}
+
+func (l *Ledger) putSite(ctx context.Context, site allocator.Site, actor string, own bool) (created bool, err error) {
 	if _, err := l.zone(site.TimeZone); err != nil {
 		return false, err
 	}
-	details := string(allocator.EncodeSite(&site))
 	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
 		version, stored, err := stored(tx.QueryRow(ctx, l.q.SiteForUpdate, string(site.ID)))
-		created = version == 0
-		if err != nil || stored == details {
+		if err != nil {
 			return err
+		}
+		site := site // another attempt may meet another publisher
+		created = version == 0
+		if err := allocator.DecideStoredSite(stored, &site, own); err != nil {
+			return err
+		}
+		details := string(allocator.EncodeSite(&site))
+		if stored == details {
+			return nil
 		}
 		_, err = tx.Exec(ctx, l.q.PutSite, string(site.ID), version+1, site.TimeZone, storable(actor), details)
 		return err

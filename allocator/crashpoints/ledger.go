@@ -39,6 +39,10 @@ func (l *ledger) PutSite(ctx context.Context, site allocator.Site, actor string)
 	return around(l.plan, "put-site", func() (bool, error) { return l.next.PutSite(ctx, site, actor) })
 }
 
+func (l *ledger) PutOwnSite(ctx context.Context, site allocator.Site, actor string) (bool, error) {
+	return around(l.plan, "put-own-site", func() (bool, error) { return l.next.PutOwnSite(ctx, site, actor) })
+}
+
 func (l *ledger) PutService(ctx context.Context, service allocator.Service, actor string) (bool, error) {
 	return around(l.plan, "put-service", func() (bool, error) { return l.next.PutService(ctx, service, actor) })
 }

@@ -53,6 +53,7 @@ var steps = []step{
 	{"epochs", ledgerPort, "Epochs", false},
 	{"open-epoch", ledgerPort, "OpenEpoch", true},
 	{"put-site", ledgerPort, "PutSite", true},
+	{"put-own-site", ledgerPort, "PutOwnSite", true},
 	{"put-service", ledgerPort, "PutService", true},
 	{"services", ledgerPort, "Services", false},
 	{"sites", ledgerPort, "Sites", false},

@@ -52,6 +52,13 @@ func (l *ledger) PutSite(ctx context.Context, site allocator.Site, actor string)
 	return created, err
 }
 
+func (l *ledger) PutOwnSite(ctx context.Context, site allocator.Site, actor string) (bool, error) {
+	c := l.port.begin("PutOwnSite")
+	created, err := l.next.PutOwnSite(ctx, site, actor)
+	c.end(err)
+	return created, err
+}
+
 func (l *ledger) PutService(ctx context.Context, service allocator.Service, actor string) (bool, error) {
 	c := l.port.begin("PutService")
 	created, err := l.next.PutService(ctx, service, actor)

@@ -70,17 +70,30 @@ func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, ident
 
 // PutSite keeps the generation and counts versions.
 func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, actor string) (created bool, err error) {
+	return l.putSite(ctx, site, actor, false)
+}
+
+// PutOwnSite refuses another publisher's site.
+func (l *Ledger) PutOwnSite(ctx context.Context, site allocator.Site, actor string) (created bool, err error) {
+	return l.putSite(ctx, site, actor, true)
+}
+
+func (l *Ledger) putSite(ctx context.Context, site allocator.Site, actor string, own bool) (created bool, err error) {
 	if _, err := l.zone(site.TimeZone); err != nil {
 		return false, fmt.Errorf("site %s: %w", site.ID, err)
 	}
-	details := string(allocator.EncodeSite(&site))
 	err = l.write(ctx, func(t *tx) error {
-		var version int64
-		found, err := t.one("SELECT version FROM sites WHERE site_id = ?", []any{string(site.ID)}, &version)
+		var stored string
+		site := site // another attempt may meet another publisher
+		found, err := t.one("SELECT details FROM sites WHERE site_id = ?", []any{string(site.ID)}, &stored)
 		if err != nil {
 			return err
 		}
 		created = !found
+		if err := allocator.DecideStoredSite(stored, &site, own); err != nil {
+			return err
+		}
+		details := string(allocator.EncodeSite(&site))
 		t.touchSite(site.ID)
 		return t.exec(`INSERT INTO sites (site_id, version, time_zone, details, changed_at, changed_by) VALUES (?, 1, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET version = version + 1, time_zone = excluded.time_zone, details = excluded.details,

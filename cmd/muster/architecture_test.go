@@ -33,6 +33,7 @@ const (
 	redisLib   = "github.com/redis/go-redis/v9/*"
 	metricsLib = "github.com/prometheus/client_golang/*"
 	pgxLib     = "github.com/jackc/pgx/v5/*"
+	joseLib    = "github.com/go-jose/go-jose/v4/*"
 	otelLib    = "go.opentelemetry.io/otel/*"
 	gooseLib   = "github.com/pressly/goose/v3/*"
 	vegetaLib  = "github.com/tsenart/vegeta/v12/lib"
@@ -72,12 +73,14 @@ var rooms = []room{
 	{path: "muster/geo", outside: true},
 	{path: "muster/geo/internal/postcodegen", may: []string{"muster/geo", "muster/geo/internal/postcodetar"}, outside: true},
 	{path: "muster/geo/internal/postcodetar", outside: true},
-	{path: "muster/api/worklist", may: []string{"github.com/go-jose/go-jose/v4"}},
-	{path: "muster/api", may: []string{core, "muster/api/fhir", "muster/api/worklist", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib, "github.com/go-jose/go-jose/v4/*"}, outside: true},
+	{path: "muster/api/worklist", may: []string{joseLib}},
+	{path: "muster/api", may: []string{core, "muster/api/fhir", "muster/api/tokens", "muster/api/worklist", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib, "github.com/go-jose/go-jose/v4"}, outside: true},
+	{path: "muster/api/tokens", may: []string{metricsLib, joseLib}, outside: true},
 	{path: "muster/api/fhir", may: []string{core}},
 	{path: "muster/api/fhir/fhirtest", may: []string{"github.com/santhosh-tekuri/jsonschema/v6"}, testing: true},
 	{path: "muster/cmd/muster", may: []string{"muster/*", "github.com/alecthomas/kong", metricsLib, redisLib}, outside: true},
 	{path: "muster/cmd/muster/bulk", may: []string{core}, outside: true},
+	{path: "muster/cmd/muster/devissuer", may: []string{joseLib}, outside: true},
 	{path: "muster/cmd/muster/linksimport", may: []string{core, "muster/cmd/muster/bulk"}, outside: true},
 	{path: "muster/cmd/muster/sample", may: []string{core}},
 	{path: "muster/cmd/muster/tracing", may: []string{core, "muster/allocator/observed", otelLib}},

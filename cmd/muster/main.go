@@ -18,15 +18,16 @@ import (
 
 // commands is the map of the program: each has a file of its own.
 type commands struct {
-	Serve    serveCommand     `cmd:"" help:"Run the server."`
-	Migrate  migrateCommand   `cmd:"" help:"Bring the ledger's schema up to date."`
-	Import   importCommands   `cmd:"" help:"Load files straight into the ledger."`
-	Audit    auditCommand     `cmd:"" help:"Compare ledger, inventory and capacity; exit 3 where they differ."`
-	Rebuild  rebuildCommand   `cmd:"" help:"Rebuild inventory from the ledger."`
-	Bench    benchCommand     `cmd:"" help:"Measure this program beside real baselines, and audit every engine's books."`
-	Loadtest loadtestCommands `cmd:"" help:"Rehearse a national peak, and audit what the server kept."`
-	Worklist worklistCommand  `cmd:"" help:"Check a signed day list and print it, without any server."`
-	Version  versionCommand   `cmd:"" help:"Tell version, commit and Go version."`
+	Serve     serveCommand     `cmd:"" help:"Run the server."`
+	Migrate   migrateCommand   `cmd:"" help:"Bring the ledger's schema up to date."`
+	Import    importCommands   `cmd:"" help:"Load files straight into the ledger."`
+	Audit     auditCommand     `cmd:"" help:"Compare ledger, inventory and capacity; exit 3 where they differ."`
+	Rebuild   rebuildCommand   `cmd:"" help:"Rebuild inventory from the ledger."`
+	Bench     benchCommand     `cmd:"" help:"Measure this program beside real baselines, and audit every engine's books."`
+	Loadtest  loadtestCommands `cmd:"" help:"Rehearse a national peak, and audit what the server kept."`
+	Worklist  worklistCommand  `cmd:"" help:"Check a signed day list and print it, without any server."`
+	DevIssuer devIssuerCommand `cmd:"" help:"Issue access tokens for tests (with --dev, on this machine only)."`
+	Version   versionCommand   `cmd:"" help:"Tell version, commit and Go version."`
 }
 
 // The program's exit codes.

@@ -227,6 +227,7 @@ func listed(t *testing.T) map[string]metricEntry {
 	entries["muster_search_snapshot_age_seconds"] = metricEntry{"How far searches lag behind the inventory.", map[string][]string{}}
 	values := map[string][]string{
 		"event": events(t), "operation": operations(t), "class": {"1xx", "2xx", "3xx", "4xx", "5xx"},
+		"issuer": {"clients", "staff"}, "result": {"ok", "failed"},
 		"code": slices.Sorted(maps.Keys(codes(t))), "kind": append(named(t, "kinds"), "other"),
 		"outcome": append(named(t, "holdOutcomes", "grantStates", "applyOutcomes", "publishOutcomes", "recordOutcomes", "builderOutcomes",
 			"transitionStates"), "changed", "unnamed"),
@@ -328,7 +329,7 @@ func scrape(t *testing.T, s *server) (all []series) {
 // A running server shows only what is listed, with listed labels and values, and shows all that dashboards count on.
 func TestMetricsAreAsListed(t *testing.T) {
 	known, shown := listed(t), map[string]bool{}
-	s := serve(t, embedded(t)...)
+	s := serve(t, append(embedded(t), newTrust(t).flags...)...)
 	busy(t, s)
 	refused := false
 	for _, one := range scrape(t, s) {

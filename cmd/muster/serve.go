@@ -19,15 +19,13 @@ type serveCommand struct {
 	ledgerFlags
 	inventoryFlags
 	secretFlags
-	Dev           bool   `help:"Development: the bearer token dev is allowed everything, unknown services are created, any ledger is migrated. Never in production."`
-	Sample        bool   `help:"With --dev: the real sites of England with made-up sessions of the next four weeks, where the ledger is empty or has them already."`
-	Listen        string `default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where requests are answered (${default})."`
-	OpsListen     string `default:"127.0.0.1:9090" placeholder:"ADDRESS" help:"Where /healthz, /readyz, /metrics and /debug/pprof are (${default}); keep it private."`
-	HoldSeconds   int    `default:"300" help:"How long a hold lasts (${default})."`
-	DrainSeconds  int    `default:"15" help:"How long requests in flight may take once the server is told to end (${default})."`
-	JWKSFile      string `name:"jwks-file" placeholder:"FILE" help:"Public keys (JWKS) of whoever issues access tokens, with --issuer and --audience."`
-	Issuer        string `help:"The iss that access tokens must carry."`
-	Audience      string `help:"The aud that access tokens must carry."`
+	Dev          bool   `help:"Development: the bearer token dev is allowed everything, unknown services are created, any ledger is migrated. Never in production."`
+	Sample       bool   `help:"With --dev: the real sites of England with made-up sessions of the next four weeks, where the ledger is empty or has them already."`
+	Listen       string `default:"127.0.0.1:8080" placeholder:"ADDRESS" help:"Where requests are answered (${default})."`
+	OpsListen    string `default:"127.0.0.1:9090" placeholder:"ADDRESS" help:"Where /healthz, /readyz, /metrics and /debug/pprof are (${default}); keep it private."`
+	HoldSeconds  int    `default:"300" help:"How long a hold lasts (${default})."`
+	DrainSeconds int    `default:"15" help:"How long requests in flight may take once the server is told to end (${default})."`
+	tokenFlags
 	AddressHeader string `placeholder:"NAME" help:"Header whose last element is the caller's address, such as X-Forwarded-For. Only where a proxy of yours always writes it; none: the connection's own."`
 	PublicURL     string `name:"public-url" placeholder:"URL" help:"Where clients reach the server, such as https://booking.example.org, for the links in its replies and in what it publishes. None: as requests name it, and in SMART Scheduling Links the address of --listen."`
 	LinksDays     int    `default:"28" help:"How many days ahead slots are published as SMART Scheduling Links (${default})."`
@@ -95,8 +93,7 @@ func (c *serveCommand) check() error {
 	if c.LinksDays < 1 || c.LinksDays > allocator.MaxHorizonDays {
 		return usage("--links-days %d is not within 1 and %d", c.LinksDays, allocator.MaxHorizonDays)
 	}
-	options := api.Options{Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, PublicURL: c.PublicURL}
-	if err := options.Validate(); err != nil {
+	if err := c.trust(api.Options{Dev: c.Dev, PublicURL: c.PublicURL}).Validate(); err != nil {
 		return usageError{err}
 	}
 	return c.traceFlags.check()
@@ -157,8 +154,8 @@ func (c *serveCommand) greet(p *program, e *engine, public, private string, log 
 	switch {
 	case c.Dev:
 		fmt.Fprintln(p.stdout, "DEVELOPMENT MODE: the bearer token `dev` is allowed everything. Never run like this in production.")
-	case c.JWKSFile == "":
-		log.Warn("no --jwks-file: every publisher's, staff's and operator's route answers 401")
+	case c.Issuer == "" && c.OIDCIssuer == "":
+		log.Warn("no --issuer and no --oidc-issuer: every publisher's, staff's and operator's route answers 401")
 	}
 	if c.Sample {
 		fmt.Fprintln(p.stdout, sample.Attribution)

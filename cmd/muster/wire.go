@@ -223,10 +223,9 @@ func (c *serveCommand) front(e *engine, public string, log *slog.Logger) (*api.S
 
 // options are the HTTP side's.
 func (c *serveCommand) options(e *engine, log *slog.Logger) api.Options {
-	o := api.Options{
-		Dev: c.Dev, Issuer: c.Issuer, Audience: c.Audience, JWKSFile: c.JWKSFile, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry,
-		WorklistKey: e.WorklistKey(),
-	}
+	o := c.trust(api.Options{
+		Dev: c.Dev, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry, WorklistKey: e.WorklistKey(),
+	})
 	if e.tracer != nil { // a nil *Tracer in an interface would not be nil
 		o.Tracer = e.tracer
 	}

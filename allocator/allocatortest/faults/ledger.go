@@ -44,6 +44,11 @@ func (f Ledger) PutSite(ctx context.Context, site allocator.Site, actor string) 
 	return run(ctx, f.Plan, f.Carry, "PutSite", what{site, actor}, func(ctx context.Context) (bool, error) { return f.Ledger.PutSite(ctx, site, actor) })
 }
 
+// PutOwnSite implements allocator.Ledger.
+func (f Ledger) PutOwnSite(ctx context.Context, site allocator.Site, actor string) (bool, error) {
+	return run(ctx, f.Plan, f.Carry, "PutOwnSite", what{site, actor}, func(ctx context.Context) (bool, error) { return f.Ledger.PutOwnSite(ctx, site, actor) })
+}
+
 // PutService implements allocator.Ledger.
 func (f Ledger) PutService(ctx context.Context, service allocator.Service, actor string) (bool, error) {
 	return run(ctx, f.Plan, f.Carry, "PutService", what{service, actor}, func(ctx context.Context) (bool, error) { return f.Ledger.PutService(ctx, service, actor) })

@@ -48,6 +48,7 @@ func testInstallation(t *testing.T, l allocator.Ledger) {
 // testCatalogue: sites, services and days are stored whole, listed in order and in pages.
 func testCatalogue(t *testing.T, l allocator.Ledger) {
 	t.Run("Sites", func(t *testing.T) { testSites(t, l) })
+	t.Run("Publishers", func(t *testing.T) { testPublishers(t, l) })
 	t.Run("Services", func(t *testing.T) { testServices(t, l) })
 	t.Run("Days", func(t *testing.T) { testDays(t, l) })
 }
@@ -90,6 +91,61 @@ func testSites(t *testing.T, l allocator.Ledger) {
 		}
 	}
 	same(t, "listed", listed, []allocator.SiteID{"site-a", "site-b", "site-c0", "site-c1", "site-c2", "site-c3", "site-c4"})
+}
+
+// testPublishers: a site belongs to whoever made it, also where several try at once; others leave it as it is.
+func testPublishers(t *testing.T, l allocator.Ledger) {
+	site := func(publisher string) allocator.Site {
+		s := SiteOf("site-own")
+		s.Name, s.Publisher = "of "+publisher, publisher
+		return s
+	}
+	var mu sync.Mutex
+	made := make(map[string]bool)
+	Race(8, func(i int) {
+		publisher := fmt.Sprint("chain-", i%2)
+		created, err := l.PutOwnSite(t.Context(), site(publisher), Actor)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case created:
+			made[publisher] = true
+		case err != nil && allocator.CodeOf(err) != allocator.CodeSiteUnknown:
+			t.Errorf("racing publishers: %v", err)
+		}
+	})
+	stored, ok, err := l.Site(t.Context(), "site-own")
+	must(t, err)
+	if !ok || len(made) != 1 || !made[stored.Publisher] || stored.Name != "of "+stored.Publisher || stored.Version != 1 {
+		t.Fatalf("made by %v, stored %+v", made, stored)
+	}
+	for _, other := range []string{"chain-x", ""} {
+		if created, err := l.PutOwnSite(t.Context(), site(other), Actor); created || allocator.CodeOf(err) != allocator.CodeSiteUnknown {
+			t.Errorf("%q writes a site of %s: %v, %v", other, stored.Publisher, created, err)
+		}
+	}
+	unnamed := stored
+	unnamed.Name, unnamed.Publisher = "renamed", ""
+	must(t, one(l.PutSite(t.Context(), unnamed, Actor)))
+	renamed, _, err := l.Site(t.Context(), "site-own")
+	must(t, err)
+	if renamed.Publisher != stored.Publisher || renamed.Name != "renamed" {
+		t.Errorf("a site that names no publisher: %+v", renamed)
+	}
+	must(t, one(l.PutSite(t.Context(), site("chain-x"), Actor)))
+	created, err := l.PutOwnSite(t.Context(), site("chain-x"), Actor)
+	must(t, err)
+	if moved, _, err := l.Site(t.Context(), "site-own"); created || err != nil || moved.Publisher != "chain-x" {
+		t.Errorf("moved: %+v, %v", moved, err)
+	}
+	bare := allocator.Site{ID: "site-nobody", TimeZone: "UTC"}
+	if _, err := l.PutOwnSite(t.Context(), bare, Actor); allocator.CodeOf(err) != allocator.CodeSiteUnknown {
+		t.Errorf("nobody made a site: %v", err)
+	}
+	must(t, one(l.PutSite(t.Context(), bare, Actor)))
+	if _, err := l.PutOwnSite(t.Context(), bare, Actor); allocator.CodeOf(err) != allocator.CodeSiteUnknown {
+		t.Errorf("nobody's site was taken: %v", err)
+	}
 }
 
 func testServices(t *testing.T, l allocator.Ledger) {

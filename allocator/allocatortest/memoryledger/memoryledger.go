@@ -168,6 +168,15 @@ func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, ident
 
 // PutSite keeps the generation and counts versions.
 func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, _ string) (bool, error) {
+	return l.putSite(ctx, site, false)
+}
+
+// PutOwnSite refuses another publisher's site.
+func (l *Ledger) PutOwnSite(ctx context.Context, site allocator.Site, _ string) (bool, error) {
+	return l.putSite(ctx, site, true)
+}
+
+func (l *Ledger) putSite(ctx context.Context, site allocator.Site, own bool) (bool, error) {
 	if err := l.enter(ctx); err != nil {
 		return false, err
 	}
@@ -178,6 +187,13 @@ func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, _ string) (bo
 	}
 	l.zones[site.TimeZone] = zone
 	old, existed := l.sites[site.ID]
+	var stored *allocator.Site
+	if existed {
+		stored = &old
+	}
+	if err := allocator.DecideSite(stored, &site, own); err != nil {
+		return false, err
+	}
 	site.Generation, site.Version = old.Generation, old.Version
 	site.AddressLines, site.Accessibilities = slices.Clone(site.AddressLines), slices.Clone(site.Accessibilities)
 	if !existed || !sameSite(old, site) {
