@@ -43,7 +43,7 @@ var ways = map[string]way{
 	"finish":   {client: true, traffic: (*course).newSite},
 
 	"read-site":   {traffic: (*course).publish},
-	"read-places": {traffic: (*course).book},
+	"read-places": {traffic: (*course).release},
 	"repair":      {start: true, alone: true, most: drifts, prepare: (*course).drift, traffic: (*course).rest},
 	"usage":       {traffic: (*course).flush},
 	"changes":     {traffic: (*course).rest},
@@ -69,7 +69,7 @@ var ways = map[string]way{
 	"slot":         {traffic: (*course).showBooking},
 	"day-bookings": {traffic: (*course).listDay},
 	"site-state":   {traffic: (*course).newSite},
-	"live-places":  {traffic: (*course).book},
+	"live-places":  {traffic: (*course).release},
 	"generations":  {start: true, most: 2, traffic: (*course).rest},
 	"changed":      {traffic: (*course).rest},
 	"events":       {traffic: (*course).readEvents},
