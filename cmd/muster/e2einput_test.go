@@ -137,7 +137,7 @@ func TestRefusals(t *testing.T) {
 func TestWithoutDev(t *testing.T) {
 	s := serve(t, "--data", t.TempDir())
 	s.staff("PUT", "/v1/sites/A1", object{"name": "A"}).want(401, allocator.CodeUnauthorised)
-	if !strings.Contains(s.err.String(), "no --jwks-file") {
+	if !strings.Contains(s.err.String(), "no --issuer") {
 		t.Errorf("it does not say so:\n%s", s.err)
 	}
 	if strings.Contains(s.out.String(), "DEVELOPMENT") {

@@ -16,6 +16,8 @@ import (
 	commonv1 "go.opentelemetry.io/proto/otlp/common/v1"
 	tracev1 "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"muster/allocator"
 )
 
 // collector receives what servers export, over OTLP.
@@ -188,7 +190,7 @@ func TestNoTraces(t *testing.T) {
 	if tracer, err := new(traceFlags).start(t.Context(), slog.Default()); tracer != nil || err != nil {
 		t.Errorf("a tracer without an endpoint: %v, %v", tracer, err)
 	}
-	if o := new(serveCommand).options(new(engine), nil); o.Tracer != nil {
+	if o := new(serveCommand).options(&engine{Allocator: new(allocator.Allocator)}, nil); o.Tracer != nil {
 		t.Errorf("the server's tracer is %v, want none", o.Tracer)
 	}
 }
