@@ -95,7 +95,9 @@ func TestEmbedded(t *testing.T) {
 	}
 	in := Start(t, Options{Redis: RedisNone, Ledger: LedgerEmbedded})
 	use(t, in, func() {
+		in.Lost() // its memory is the inventory
 		in.Servers[0].Kill()
+		in.Lost()
 		in.Servers[0].Restart()
 	})
 }
