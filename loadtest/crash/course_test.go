@@ -52,6 +52,7 @@ func newLane(t *testing.T, n int, embedded bool) *lane {
 	if err != nil {
 		t.Fatal(err)
 	}
+	options.Flags, desk.publisher = newPublisher(t)
 	t.Cleanup(desk.client.CloseIdleConnections)
 	in := installation.Start(t, options)
 	l := &lane{n: n, in: in, victim: in.Servers[0], desk: desk, order: filepath.Join(in.Dir, "order")}

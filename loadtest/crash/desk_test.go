@@ -30,6 +30,8 @@ type desk struct {
 	date   allocator.Date
 	starts []time.Time // of the slots of every site
 
+	publisher map[string]string // what one publisher shows, who is no operator
+
 	mu         sync.Mutex
 	history    []checkers.Op
 	complaints []checkers.Violation
