@@ -34,7 +34,7 @@ func answerBugs() []Bug {
 			Name: "places are freed before the void is definite", Sentence: voidFirst,
 			Edits: edit(confirmingGo, "\tresult, err := c.a.void(ctx, Voiding{Claims: c.rows, Reason: code})\n",
 				"\tc.release(code)\n\tresult, err := c.a.void(ctx, Voiding{Claims: c.rows, Reason: code})\n"),
-			By: []Check{simulator(seeds)},
+			By: []Check{core("TestNothingIsFreedBeforeTheVoid"), simulator(seeds)},
 		},
 		{
 			Name: "re-seating grants without matching", Sentence: reseatMatching,
@@ -59,7 +59,7 @@ func answerBugs() []Bug {
 		{
 			Name: "the resolver frees recorded pins", Sentence: resolveLive,
 			Edits: edit("allocator/resolver.go", "\tif len(live) > 0 {\n", "\tif len(live) > 0 && len(pin.Places) == 0 {\n"),
-			By:    []Check{simulator(seeds)},
+			By:    []Check{core("TestRecordedPinsAreSettled"), simulator(seeds)},
 		},
 		{
 			Name: "the resolver frees without a void", Sentence: resolveAbsent,

@@ -28,7 +28,7 @@ func confirmBugs() []Bug {
 		{
 			Name: "a confirm that runs out of time frees its pin", Sentence: unknownOutcome,
 			Edits: edit(confirmingGo, "\t\tresult, err := c.record(ctx)\n\t\tif err != nil {\n", "\t\tresult, err := c.record(ctx)\n\t\tif err != nil {\n\t\t\tc.release(CodeHoldExpired)\n"),
-			By:    []Check{simulator(seeds)},
+			By:    []Check{core("TestUnknownOutcomeFreesNothing"), simulator(seeds)},
 		},
 		{
 			Name: "an unknown outcome is told as a refusal", Sentence: unknownOutcome,
