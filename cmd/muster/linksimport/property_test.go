@@ -121,7 +121,7 @@ func FuzzLines(f *testing.F) {
 func FuzzManifest(f *testing.F) {
 	for _, outputs := range []string{
 		named("Location", "/l"), named("Slot", "s") + "," + named("Slot", "./s#x"), named("Slot", "https://user:password@them.test/s"), named("Slot", "//other.test/s"),
-		named("Slot", "?_since=x"), named("Slot", "/%24bulk-publish"), named("Slot", "FTP://them.test/"), named("Other", "::"), named("Slot", "http://[::1%25eth0]/"),
+		named("Slot", "?_since=x"), named("Slot", "/%24bulk-publish"), named("Slot", "FTP://them.test/"), named("Other", "::"), named("Slot", "http://[::1%25eth0]/"), named("Slot", "//:80/s"),
 	} {
 		f.Add([]byte(`{"transactionTime":"x","output":[` + outputs + `]}`))
 	}
@@ -141,8 +141,11 @@ func FuzzManifest(f *testing.F) {
 		seen := make(map[string]bool)
 		for _, o := range outputs {
 			again, err := url.Parse(o.at.String())
-			if err != nil || again.Hostname() == "" || again.Scheme != "https" && again.Scheme != "http" || again.User != nil || again.Fragment != "" {
-				t.Errorf("%q is called as %q: %v", o.URL, o.at, err)
+			if err != nil {
+				t.Fatalf("%q is called as %q: %v", o.URL, o.at, err)
+			}
+			if again.Hostname() == "" || again.Scheme != "https" && again.Scheme != "http" || again.User != nil || again.Fragment != "" {
+				t.Errorf("%q is called as %q", o.URL, o.at)
 			}
 			if seen[o.at.String()] || again.Host == base.Host && again.Path == base.Path {
 				t.Errorf("%q is called again", o.at)
