@@ -210,9 +210,11 @@ func (a *Allocator) checkRanges(ctx context.Context, shard int, ranges []PlaceRa
 	now := a.clock.Now()
 	for _, r := range ranges {
 		var within []doubt
-		for _, d := range found[r.Slot] {
-			if d.place >= r.First && d.place <= r.Last && !slices.Contains(notBuilt, r.Slot.Site) {
-				within = append(within, d)
+		if !slices.Contains(notBuilt, r.Slot.Site) {
+			for _, d := range found[r.Slot] {
+				if d.place >= r.First && d.place <= r.Last {
+					within = append(within, d)
+				}
 			}
 		}
 		if a.checks[shard].judge(r, within, now) {

@@ -44,6 +44,7 @@ type siteEntry struct {
 	reads      []*usageRead       // of the site's use that are under way
 	unmarked   []unmarked         // where searches pass the site by
 	changes    atomic.Uint64      // how often anything of the site changed here
+	state      atomic.Pointer[siteState]
 }
 
 // slotKey is a slot within a site.

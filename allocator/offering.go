@@ -3,38 +3,98 @@ package allocator
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"time"
 )
 
-// SiteVersion tells whether a site is still what it was: Changes is raised, on this server, whenever anything of the site
-// may have changed (its details, its days, how much of them is used), and Details with its details only.
+// SiteVersion tells whether a site is still what it was.
 type SiteVersion struct {
 	Site    SiteID
-	Changes uint64
-	Details int64
+	Changes uint64 // raised on this server whenever anything of it may have changed: its details, its days, how much is used
+	Details int64  // raised with its details only
+	State   uint64 // a hash of what it has: servers that know the same have the same
 }
 
-// SiteVersions lists all sites by id, from this server's memory. Safe for concurrent use.
-func (a *Allocator) SiteVersions() []SiteVersion {
+// SiteVersions lists all sites by id, from this server's memory; their State is that of the days from a date on. Safe for
+// concurrent use. Once for each change it takes about a tenth of a microsecond for each slot that is used.
+func (a *Allocator) SiteVersions(from Date) []SiteVersion {
 	d := a.directory
 	d.mu.RLock()
-	list := make([]SiteVersion, 0, len(d.sites))
-	for id, e := range d.sites {
-		list = append(list, SiteVersion{id, e.changes.Load(), e.sheet.Load().Site.Version})
-	}
+	entries := slices.Collect(maps.Values(d.sites))
 	d.mu.RUnlock()
+	list := make([]SiteVersion, len(entries))
+	for i, e := range entries {
+		list[i] = SiteVersion{Site: e.key, Changes: e.changes.Load(), Details: e.sheet.Load().Site.Version}
+		list[i].State = e.stateFrom(from, list[i].Changes)
+	}
 	slices.SortFunc(list, func(a, b SiteVersion) int { return cmp.Compare(a.Site, b.Site) })
 	return list
+}
+
+// siteState is the State of a site as it was after so many changes.
+type siteState struct {
+	from    Date
+	changes uint64
+	hash    uint64
+}
+
+func (e *siteEntry) stateFrom(from Date, changes uint64) uint64 {
+	if known := e.state.Load(); known != nil && known.from == from && known.changes == changes {
+		return known.hash
+	}
+	made := &siteState{from, changes, e.hashFrom(from)}
+	e.state.Store(made)
+	return made.hash
+}
+
+// hashFrom goes through details, days and used slots in an order that is the same everywhere.
+func (e *siteEntry) hashFrom(from Date) uint64 {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	h, first := fnv.New64a(), MinuteOf(from.Begins(e.zone()))
+	number := func(b []byte, n int64) []byte { return binary.BigEndian.AppendUint64(b, uint64(n)) }
+	b := number(nil, e.sheet.Load().Site.Version)
+	if e.trusted {
+		b = append(b, 1)
+	}
+	for _, date := range e.dates {
+		if date >= from {
+			b = number(number(b, int64(date)), e.days[date].day.Revision)
+		}
+	}
+	keys := make([]slotKey, 0, len(e.usage))
+	for key := range e.usage {
+		if key.start >= first {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b slotKey) int { return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.length, b.length)) })
+	var services []ServiceCode
+	for _, key := range keys {
+		h.Write(b)
+		b = number(number(b[:0], int64(key.start)), int64(key.length))
+		counts := e.usage[key]
+		services = slices.AppendSeq(services[:0], maps.Keys(counts))
+		slices.Sort(services)
+		for _, service := range services {
+			if n := counts[service]; n > 0 {
+				b = number(append(b, service...), int64(n))
+			}
+		}
+	}
+	h.Write(b)
+	return h.Sum64()
 }
 
 // Offering is all that the public may book at one site, full slots included.
 type Offering struct {
 	Site     Site
 	Zone     *time.Location
-	Version  SiteVersion
-	Known    bool // how much is used is known; where it is not, Free is a guess
+	Changes  uint64 // as SiteVersion has it
+	Known    bool   // how much is used is known; where it is not, Free is a guess
 	Services []ServiceOffering
 }
 
@@ -86,8 +146,7 @@ func (a *Allocator) Offering(ctx context.Context, r OfferingRequest) (o Offering
 func (e *siteEntry) copyOut() (o Offering, days []dayEntry, usage map[slotKey]Counts) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	o = Offering{Site: e.sheet.Load().Site, Zone: e.zone(), Known: e.trusted}
-	o.Version = SiteVersion{e.key, e.changes.Load(), o.Site.Version}
+	o = Offering{Site: e.sheet.Load().Site, Zone: e.zone(), Changes: e.changes.Load(), Known: e.trusted}
 	days = make([]dayEntry, 0, len(e.dates))
 	for _, date := range e.dates {
 		days = append(days, dayEntry{day: e.days[date].day, slots: e.days[date].slots})

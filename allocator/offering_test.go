@@ -1,6 +1,7 @@
 package allocator_test
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"testing"
@@ -38,10 +39,10 @@ func TestOffering(t *testing.T) {
 				checkOffer(rt, m, &got, service.Code)
 			}
 			around, text := fmt.Sprint(now.Truncate(time.Minute), m.services), fmt.Sprint(got.Services)
-			if got.Version.Changes == before.Version.Changes && around == when && text != was {
+			if got.Changes == before.Changes && around == when && text != was {
 				rt.Fatal("what is offered changed, and the site's count of changes did not")
 			}
-			if got.Version.Changes == before.Version.Changes && !reflect.DeepEqual(got.Site, before.Site) {
+			if got.Changes == before.Changes && !reflect.DeepEqual(got.Site, before.Site) {
 				rt.Fatal("the details changed, and the count of changes did not")
 			}
 			before, when, was = got, around, text
@@ -99,4 +100,53 @@ func TestOfferingHoldsUntilItsEnd(t *testing.T) {
 			t.Errorf("until %d minutes after the first slot: %d slots, want %d", minutes, n, slots)
 		}
 	}
+}
+
+// Servers that know the same of a site give it the same state, however they came to know it; what changes it, changes that.
+func TestSiteState(t *testing.T) {
+	inBubble(t, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		servers := []*allocator.Allocator{w.serve(), w.serve()}
+		a := servers[0]
+		state := func() uint64 {
+			t.Helper()
+			time.Sleep(5 * time.Second)
+			first := a.SiteVersions(w.day)[0].State
+			for _, other := range servers {
+				if got := other.SiteVersions(w.day); got[0].Site != "S1" || got[0].State != first {
+					t.Errorf("%+v, want state %d", got, first)
+				}
+			}
+			return first
+		}
+		w.publish(a, "S1", session(3, "RSV", "FLU"))
+		published := state()
+		held := w.held(a, "", w.claim("S1", "RSV", 0))
+		seen := map[uint64]bool{published: true, state(): true}
+		if err := a.Release(ctx, held.Token); err != nil {
+			t.Fatal(err)
+		}
+		if state() != published {
+			t.Error("what was given back leaves another state")
+		}
+		var bookings []allocator.BookingView
+		for n, claim := range []allocator.ClaimRequest{w.claim("S1", "RSV", 0), w.claim("S1", "FLU", 0), w.claim("S1", "FLU", 1)} {
+			bookings = append(bookings, w.book(a, n+1, claim)...)
+			seen[state()] = true
+		}
+		servers = append(servers, w.serve())
+		seen[state()] = true
+		for _, b := range bookings {
+			if _, err := a.Cancel(ctx, allocator.BookingAccess{Reference: b.Reference, ManageToken: b.ManageToken}, "test", allocator.Caller{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if state() != published {
+			t.Error("what was cancelled leaves another state")
+		}
+		w.publish(a, "S1", session(2, "RSV", "FLU"))
+		if seen[state()] = true; len(seen) != 5 { // a hold takes what its booking takes
+			t.Errorf("%d states, want 5", len(seen))
+		}
+	})
 }

@@ -134,39 +134,55 @@ func (e *siteEntry) planned(r *FreeCapacityRequest, notBefore Minute) map[areaKe
 			continue
 		}
 		day := e.days[date]
-		week := date - (date+3)%7 // day 0 was a Thursday
+		var pools *Pool // of the slot before: neighbours of one session share theirs
+		var kinds []plannedKind
 		for _, s := range day.allSlots(e.zone()) {
 			if s.ID.Start < notBefore {
 				continue
 			}
-			for _, service := range s.services(r.Service) {
-				sum := sums[areaKey{service: service, week: week}]
-				if sum == nil {
-					sum = new(FreeCapacity)
-					sums[areaKey{service: service, week: week}] = sum
-				}
-				counts := e.usage[slotKey{s.ID.Start, s.ID.Length}]
-				sum.Booked += counts[service]
-				sum.Free += FreeWithin(day.boundsOf(s, service, AccessPublic), counts)
-				for _, p := range s.Pools {
-					if p.Access == AccessPublic && p.Offers(service) {
-						sum.Places += p.Capacity
-					}
-				}
+			if &s.Pools[0] != pools {
+				pools, kinds = &s.Pools[0], day.plannedKinds(s, r.Service, sums)
+			}
+			counts := e.usage[slotKey{s.ID.Start, s.ID.Length}]
+			for _, k := range kinds {
+				k.sum.Booked += counts[k.service]
+				k.sum.Free += FreeWithin(k.bounds, counts)
+				k.sum.Places += k.places
 			}
 		}
 	}
 	return sums
 }
 
-// services are those that the slot offers, or the one asked for where it does.
-func (s *Slot) services(only ServiceCode) (list []ServiceCode) {
+// plannedKind is a service that slots of the same pools offer, and where it is added up.
+type plannedKind struct {
+	service ServiceCode
+	bounds  []Bound
+	places  int // in each slot, for the public
+	sum     *FreeCapacity
+}
+
+// plannedKinds are the services that the slot offers, or the one asked for where it does. The site's lock is held.
+func (d *dayEntry) plannedKinds(s Slot, only ServiceCode, sums map[areaKey]*FreeCapacity) (kinds []plannedKind) {
+	week := d.day.Date - Date(d.day.Date.Weekday()+6)%7
 	for _, p := range s.Pools {
 		for _, service := range p.Services {
-			if (only == "" || only == service) && !slices.Contains(list, service) {
-				list = append(list, service)
+			if only != "" && only != service {
+				continue
+			}
+			i := slices.IndexFunc(kinds, func(k plannedKind) bool { return k.service == service })
+			if i < 0 {
+				key := areaKey{service: service, week: week}
+				if sums[key] == nil {
+					sums[key] = new(FreeCapacity)
+				}
+				i = len(kinds)
+				kinds = append(kinds, plannedKind{service: service, bounds: d.boundsOf(s, service, AccessPublic), sum: sums[key]})
+			}
+			if p.Access == AccessPublic {
+				kinds[i].places += p.Capacity
 			}
 		}
 	}
-	return list
+	return kinds
 }

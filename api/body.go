@@ -155,6 +155,8 @@ func (x *exchange) checkType() error {
 	switch {
 	case x.route.body == streamBody:
 		want = lineTypes
+	case x.posted():
+		want = formTypes
 	case x.isFHIR():
 		want = fhirTypes
 	}
@@ -175,6 +177,7 @@ func (x *exchange) checkType() error {
 
 var (
 	documentTypes = []string{"application/json"}
+	formTypes     = []string{"application/x-www-form-urlencoded"}
 	lineTypes     = []string{"application/x-ndjson", "application/ndjson", "application/jsonl"}
 )
 

@@ -125,15 +125,21 @@ func (x *exchange) access(scope string) (allocator.BookingAccess, sight, error) 
 	return a, sees, nil
 }
 
-func (s *Server) getBooking(ctx context.Context, x *exchange) (reply, error) {
+// openBooking reads the path's booking for whoever may see it.
+func (s *Server) openBooking(ctx context.Context, x *exchange) (allocator.BookingView, sight, error) {
 	a, sees, err := x.access(ScopeBookingsRead)
 	if err != nil {
-		return reply{}, err
+		return allocator.BookingView{}, 0, err
 	}
 	b, err := s.engine.Booking(ctx, a)
 	x.looked(err)
+	return b, sees, uniform(err)
+}
+
+func (s *Server) getBooking(ctx context.Context, x *exchange) (reply, error) {
+	b, sees, err := s.openBooking(ctx, x)
 	if err != nil {
-		return reply{}, uniform(err)
+		return reply{}, err
 	}
 	return reply{body: s.viewBooking(&b, sees)}, nil
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -80,14 +79,7 @@ func (p patient) Read(b []byte) (int, error) {
 
 // Read returns results, and works on the next lines when there are none left.
 func (u *upload) Read(p []byte) (n int, err error) {
-	defer func() {
-		if cause := recover(); cause != nil { // fasthttp would not call Close
-			u.x.server.metrics.panics.Inc()
-			u.x.server.log.Error("panic", "requestId", u.x.id, "operation", u.x.route.operation, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
-			u.x.code = allocator.CodeInternal
-			n, err = 0, errPanic
-		}
-	}()
+	defer u.x.endPanic(&err)
 	if u.reading == nil {
 		u.reading = make(chan struct{})
 		go func() {

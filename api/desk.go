@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
 	"muster/api/worklist"
@@ -36,7 +35,7 @@ func (s *Server) listDayBookings(ctx context.Context, x *exchange) (reply, error
 	for i := range bookings {
 		views[i] = s.viewBooking(&bookings[i], seesPerson)
 	}
-	if form == formJSON || form == "" {
+	if form == formJSON {
 		return reply{body: &bookingsView{views}}, nil
 	}
 	details, err := s.engine.Site(ctx, site)
@@ -99,5 +98,5 @@ func (s *Server) getWorklistKeys(_ context.Context, x *exchange) (reply, error) 
 	if s.options.WorklistKey != nil {
 		keys = worklist.Keys(s.options.WorklistKey)
 	}
-	return reply{status: fasthttp.StatusOK, body: keys}, nil
+	return reply{body: keys}, nil
 }

@@ -143,7 +143,7 @@ func (x *exchange) query(known ...string) params {
 	for name, all := range values {
 		at := "/query" + escapePointer(strings.ToValidUTF8(name, "?"))
 		switch {
-		case x.isFHIR() && (name == "_format" || name == "_pretty"): // every request to the façade may have these
+		case x.isFHIR() && fhirCommon(d, at, name, all):
 		case !contains(known, name):
 			d.fault(at, "is not a known parameter")
 		case len(all) > 1:

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"maps"
 	"mime"
 	"net/url"
@@ -47,10 +48,8 @@ func inFHIR(handle handler) handler {
 
 // wantsJSON says whether the caller takes JSON, by _format or else by Accept.
 func (x *exchange) wantsJSON() bool {
-	args := x.http.QueryArgs()
-	if args.Has("_format") {
-		format := strings.ReplaceAll(string(args.Peek("_format")), " ", "+")
-		kind, _, _ := strings.Cut(format, ";")
+	if values, _ := x.fhirValues(); values.Has("_format") {
+		kind, _, _ := strings.Cut(strings.ReplaceAll(values.Get("_format"), " ", "+"), ";")
 		return kind == "json" || contains(fhirTypes, strings.TrimSpace(kind))
 	}
 	all := x.http.Request.Header.PeekAll("Accept")
@@ -148,19 +147,53 @@ type fhirParams struct {
 	d       *decoder
 	values  url.Values
 	ignored []string
+	// counting says that no matches are wanted, only how many there are.
+	counting bool
 }
 
-// fhirQuery reads the query string. Parameters that are not known are refused, or, where the caller prefers that, left out.
+// fhirSearchSuffix ends the paths of searches that are posted: parameters may name people, and addresses get into logs.
+const fhirSearchSuffix = "/_search"
+
+// posted says whether the request is a search by form.
+func (x *exchange) posted() bool { return strings.HasSuffix(x.route.path, fhirSearchSuffix) }
+
+// fhirValues are the parameters of the query string, and those of the form of a search that is posted; what can be read of
+// them where there is an error.
+func (x *exchange) fhirValues() (url.Values, error) {
+	values, err := url.ParseQuery(string(x.http.URI().QueryString()))
+	if !x.posted() {
+		return values, err
+	}
+	form, wrong := url.ParseQuery(x.body)
+	for name, all := range form {
+		values[name] = append(values[name], all...)
+	}
+	return values, errors.Join(err, wrong)
+}
+
+// fhirSummaries are the values of _summary. Whatever else than a count is asked for is answered in full, as FHIR allows.
+var fhirSummaries = []string{"true", "text", "data", "count", "false"}
+
+// fhirCommon checks a parameter that every request to the façade may have; known is false where it is another one.
+func fhirCommon(d *decoder, at, name string, all []string) (known bool) {
+	if name == "_summary" && (len(all) > 1 || !contains(fhirSummaries, all[0])) {
+		d.fault(at, "must be one of: %s", strings.Join(fhirSummaries, ", "))
+	}
+	return name == "_format" || name == "_pretty" || name == "_summary"
+}
+
+// fhirQuery reads the parameters. Those that are not known are refused, or, where the caller prefers that, left out.
 func (x *exchange) fhirQuery(known ...string) (fhirParams, error) {
 	q := fhirParams{d: x.input(), values: url.Values{}}
-	values, err := url.ParseQuery(string(x.http.URI().QueryString()))
+	values, err := x.fhirValues()
 	if err != nil {
 		q.d.fault("/query", "is not a well-formed query string")
 	}
+	q.counting = values.Get("_summary") == "count"
 	lenient := x.prefersLenient()
 	for name, all := range values {
 		switch at := "/query" + escapePointer(strings.ToValidUTF8(name, "?")); {
-		case name == "_format" || name == "_pretty":
+		case fhirCommon(q.d, at, name, all):
 		case contains(known, name):
 			for _, text := range all {
 				if _, fault := trimmed(strings.ToValidUTF8(text, "\x00"), required, maxFHIRParameter); fault != "" {
@@ -203,14 +236,17 @@ func (q *fhirParams) one(name string) string {
 
 // count is how many matches a page may have.
 func (q *fhirParams) count() int {
-	text := q.one("_count")
-	if text == "" {
-		return defaultPage
+	n := defaultPage
+	if text := q.one("_count"); text != "" {
+		given, err := strconv.Atoi(text)
+		if err != nil || given < 0 || len(text) > 9 {
+			q.d.fault(q.at("_count"), "must be a whole number, 0 or more")
+			return n
+		}
+		n = given
 	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 || len(text) > 9 {
-		q.d.fault(q.at("_count"), "must be a whole number, 0 or more")
-		return defaultPage
+	if q.counting {
+		return 0
 	}
 	return min(n, maxPage)
 }
@@ -258,6 +294,9 @@ func (q *fhirParams) codes(name, system string) (codes []string, given bool) {
 // link is the search as it was understood, with one parameter set to a value, or without it.
 func (q *fhirParams) link(address, name, value string) string {
 	values := maps.Clone(q.values)
+	if q.counting {
+		values.Set("_summary", "count")
+	}
 	values.Del(name)
 	if value != "" {
 		values.Set(name, value)

@@ -57,6 +57,9 @@ func TestCapabilities(t *testing.T) {
 		for _, i := range r.Interaction {
 			stated[map[string]string{"read": "GET /" + r.Type + "/", "search-type": "GET /" + r.Type, "create": "POST /" + r.Type, "update": "PUT /" + r.Type + "/"}[i.Code]] = true
 		}
+		if slices.Contains(r.Interaction, fhir.Interaction{Code: "search-type"}) {
+			stated["POST /"+r.Type+"/_search"] = true
+		}
 		for _, o := range r.Operation {
 			stated["POST /"+r.Type+"/$"+o.Name] = true
 		}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -20,14 +21,9 @@ func (s *Server) fhirReadAppointment(ctx context.Context, x *exchange) (reply, e
 	if p, ok := fhir.ParsePlace(x.param("reference")); ok {
 		return s.readProposed(ctx, x, p)
 	}
-	a, sees, err := x.access(ScopeBookingsRead)
+	b, sees, err := s.openBooking(ctx, x)
 	if err != nil {
 		return reply{}, err
-	}
-	b, err := s.engine.Booking(ctx, a)
-	x.looked(err)
-	if err != nil {
-		return reply{}, uniform(err)
 	}
 	return s.replyBooked(&b, sees), nil
 }
@@ -179,7 +175,9 @@ func (s *Server) fhirSearchAppointments(ctx context.Context, x *exchange) (reply
 		})...)
 	}
 	b := fhir.NewBundle(time.Time{})
-	for _, booking := range q.pageBookings(b, l.base+"/Appointment", bookings, count) {
+	after := q.bookingsAfter(bookings)
+	page := pageOf(&q, b, l.base+"/Appointment", bookings, count, after, func(v allocator.BookingView) string { return v.Reference })
+	for _, booking := range page {
 		b.Add(l.base, "Appointment", booking.Reference, "match", s.bookedView(&booking, seesPerson))
 	}
 	q.tell(b)
@@ -221,29 +219,16 @@ func (q *fhirParams) daysAt(l *fhirLookup, caller allocator.Caller) (site *alloc
 	return site, first, last, nil
 }
 
-// pageBookings is page for bookings, which go on after a reference.
-func (q *fhirParams) pageBookings(b *fhir.Bundle, address string, bookings []allocator.BookingView, count int) []allocator.BookingView {
-	order := func(a, b allocator.BookingView) int {
-		if c := a.Slot.Compare(b.Slot); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Reference, b.Reference)
-	}
-	slices.SortFunc(bookings, order)
-	total := len(bookings)
-	b.Total = &total
-	if after := q.one("_after"); after != "" {
-		i := slices.IndexFunc(bookings, func(v allocator.BookingView) bool { return v.Reference == after })
+// bookingsAfter puts bookings in the order of their slots, and finds where a page goes on after a reference.
+func (q *fhirParams) bookingsAfter(bookings []allocator.BookingView) (after func(reference string) int) {
+	slices.SortFunc(bookings, func(a, b allocator.BookingView) int {
+		return cmp.Or(a.Slot.Compare(b.Slot), strings.Compare(a.Reference, b.Reference))
+	})
+	return func(reference string) int {
+		i := slices.IndexFunc(bookings, func(v allocator.BookingView) bool { return v.Reference == reference })
 		if i < 0 {
 			q.d.fault(q.at("_after"), "is not from a link, or its booking has left the list: search again")
 		}
-		bookings = bookings[i+1:]
+		return i + 1
 	}
-	b.Link = append(b.Link, fhir.Link{Relation: "self", URL: q.link(address, "", "")})
-	if len(bookings) > count {
-		if bookings = bookings[:count]; count > 0 {
-			b.Link = append(b.Link, fhir.Link{Relation: "next", URL: q.link(address, "_after", bookings[count-1].Reference)})
-		}
-	}
-	return bookings
 }

@@ -190,17 +190,20 @@ func TestFHIRAppointmentSearch(t *testing.T) {
 // FuzzFHIRBodies: whatever the body, the answer is FHIR's, and is no fault of ours.
 func FuzzFHIRBodies(f *testing.F) {
 	for _, s := range []string{fhirAppointment, fhirHoldBody, fhirFindBody, fhirBookBody, `{"resourceType":"Parameters","parameter":[{"name":"appointment-resource","resource":` + fhirAppointment + `}]}`,
-		`{"resourceType":"Appointment","id":"` + someKey.Reference() + `","status":"cancelled"}`, `{}`, `{"resourceType":"Parameters","parameter":[{}]}`} {
+		`{"resourceType":"Appointment","id":"` + someKey.Reference() + `","status":"cancelled"}`, `{}`, `{"resourceType":"Parameters","parameter":[{}]}`,
+		"schedule=FA512.RSV-cAdult&start=ge2027-06-01&_include=Slot:schedule&_count=1&_summary=count", "location=FA512&date=2027-06-01&_after=" + someKey.Reference(), "actor:Location=FA512&_after=x&_count=-1", "%zz&_format=;"} {
 		f.Add(s)
 	}
 	w := serve(f, Options{Dev: true}, &fake{})
 	f.Fuzz(func(t *testing.T, body string) {
 		w := *w
 		w.t = t
-		for path, method := range map[string]string{
-			"": "POST", "/$find": "POST", "/$hold": "POST", "/$book": "POST", "/" + someKey.Reference(): "PUT",
+		for _, to := range [][3]string{
+			{"POST", "Appointment", fhirTypes[0]}, {"POST", "Appointment/$find", fhirTypes[0]}, {"POST", "Appointment/$hold", fhirTypes[0]}, {"POST", "Appointment/$book", fhirTypes[0]},
+			{"PUT", "Appointment/" + someKey.Reference(), fhirTypes[0]}, {"POST", "Appointment/_search", formTypes[0]}, {"POST", "Slot/_search", formTypes[0]}, {"POST", "Schedule/_search", formTypes[0]},
 		} {
-			a := w.staff(method, "/fhir/R4/Appointment"+path, body)
+			method, path := to[0], to[1]
+			a := w.staff(method, "/fhir/R4/"+path, body, "Content-Type", to[2])
 			if a.status >= 500 {
 				t.Fatalf("%s %s %q: %d %s", method, path, body, a.status, a.body)
 			}

@@ -164,7 +164,7 @@ func (s *Server) fhirSearchSlots(ctx context.Context, x *exchange) (reply, error
 		}
 	}
 	b := fhir.NewBundle(asOf)
-	page := q.page(b, l.base+"/Slot", slots, count)
+	page := pageOf(&q, b, l.base+"/Slot", slots, count, q.slotsAfter(slots), func(f foundSlot) string { return f.id })
 	if err := l.addSlots(b, page, wanted); err != nil {
 		return reply{}, err
 	}
@@ -196,30 +196,37 @@ func (q *fhirParams) freeSlots(l *fhirLookup, offers []fhir.Offer) (slots []foun
 	return slots, asOf, nil
 }
 
-// page picks the slots of a page, and links to it and to the next one. Pages go on after a slot, so that what is taken or
-// given back meanwhile neither repeats nor hides another.
-func (q *fhirParams) page(b *fhir.Bundle, address string, slots []foundSlot, count int) []foundSlot {
-	total := len(slots)
+// pageOf picks of all that was found what a page shows, and links to it and to the next one. Pages go on after an item, which
+// after finds by its id, so that what is taken or given back meanwhile neither repeats nor hides another.
+func pageOf[T any](q *fhirParams, b *fhir.Bundle, address string, found []T, count int, after func(id string) int, id func(T) string) []T {
+	total := len(found)
 	b.Total = &total
-	if after := q.one("_after"); after != "" {
-		p, ok := fhir.ParsePlace(after)
+	if last := q.one("_after"); last != "" {
+		found = found[after(last):]
+	}
+	b.Link = append(b.Link, fhir.Link{Relation: "self", URL: q.link(address, "", "")})
+	if len(found) > count {
+		if found = found[:count]; count > 0 {
+			b.Link = append(b.Link, fhir.Link{Relation: "next", URL: q.link(address, "_after", id(found[count-1]))})
+		}
+	}
+	return found
+}
+
+// slotsAfter finds where a page of slots goes on after a slot, which need not be free any more.
+func (q *fhirParams) slotsAfter(slots []foundSlot) (after func(id string) int) {
+	return func(id string) int {
+		p, ok := fhir.ParsePlace(id)
 		if !ok {
 			q.d.fault(q.at("_after"), "is not from a link")
 		}
-		last := foundSlot{Place: p, id: after}
+		last := foundSlot{Place: p, id: id}
 		i, found := slices.BinarySearchFunc(slots, last, func(s, t foundSlot) int { return s.compare(&t) })
 		if found {
 			i++
 		}
-		slots = slots[i:]
+		return i
 	}
-	b.Link = append(b.Link, fhir.Link{Relation: "self", URL: q.link(address, "", "")})
-	if len(slots) > count {
-		if slots = slots[:count]; count > 0 {
-			b.Link = append(b.Link, fhir.Link{Relation: "next", URL: q.link(address, "_after", slots[count-1].id)})
-		}
-	}
-	return slots
 }
 
 // addSlots writes a page with what it is to bring in.
@@ -258,7 +265,7 @@ func (s *Server) fhirSearchSchedules(ctx context.Context, x *exchange) (reply, e
 		}
 	}
 	b := fhir.NewBundle(time.Time{})
-	page := q.pageOffers(b, l.base+"/Schedule", offers, count)
+	page := pageOf(&q, b, l.base+"/Schedule", offers, count, offersAfter(offers), fhir.Offer.ID)
 	for _, o := range page {
 		site, service, err := l.offer(o)
 		if err != nil {
@@ -288,21 +295,16 @@ func (l *fhirLookup) withFree(offers []fhir.Offer) (with []fhir.Offer, err error
 	return with, nil
 }
 
-// pageOffers is page for schedules, which go on after an id.
-func (q *fhirParams) pageOffers(b *fhir.Bundle, address string, offers []fhir.Offer, count int) []fhir.Offer {
+// offersAfter puts offers in the order of their ids, and finds where a page goes on after one.
+func offersAfter(offers []fhir.Offer) (after func(id string) int) {
 	slices.SortFunc(offers, func(a, b fhir.Offer) int { return strings.Compare(a.ID(), b.ID()) })
-	total := len(offers)
-	b.Total = &total
-	if after := q.one("_after"); after != "" {
-		offers = slices.DeleteFunc(offers, func(o fhir.Offer) bool { return o.ID() <= after })
-	}
-	b.Link = append(b.Link, fhir.Link{Relation: "self", URL: q.link(address, "", "")})
-	if len(offers) > count {
-		if offers = offers[:count]; count > 0 {
-			b.Link = append(b.Link, fhir.Link{Relation: "next", URL: q.link(address, "_after", offers[count-1].ID())})
+	return func(id string) int {
+		i := slices.IndexFunc(offers, func(o fhir.Offer) bool { return o.ID() > id })
+		if i < 0 {
+			return len(offers)
 		}
+		return i
 	}
-	return offers
 }
 
 func (s *Server) fhirReadSlot(ctx context.Context, x *exchange) (reply, error) {

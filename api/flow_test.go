@@ -71,12 +71,15 @@ var conversation = []struct {
 	{"listEvents", "GET", "/v1/events", "", 200, `"reference":"` + someKey.Reference() + `"`},
 	{"fhirMetadata", "GET", "/fhir/R4/metadata", "", 200, `"fhirVersion":"4.0.1"`},
 	{"fhirSearchSlots", "GET", "/fhir/R4/Slot?schedule=FA512.RSV-cAdult", "", 200, `"start":"2027-06-01T09:10:00+01:00","end":"2027-06-01T09:20:00+01:00"`},
+	{"fhirSearchSlotsByForm", "POST", "/fhir/R4/Slot/_search", "schedule=FA512.RSV-cAdult", 200, `"start":"2027-06-01T09:10:00+01:00","end":"2027-06-01T09:20:00+01:00"`},
 	{"fhirReadSlot", "GET", "/fhir/R4/Slot/" + fhirSlot, "", 200, `"status":"free"`},
 	{"fhirSearchSchedules", "GET", "/fhir/R4/Schedule?actor:Location=FA512", "", 200, `"id":"FA512.RSV-cAdult"`},
+	{"fhirSearchSchedulesByForm", "POST", "/fhir/R4/Schedule/_search", "actor:Location=FA512", 200, `"id":"FA512.RSV-cAdult"`},
 	{"fhirReadSchedule", "GET", "/fhir/R4/Schedule/FA512.RSV-cAdult", "", 200, `"reference":"Location/FA512"`},
 	{"fhirReadHealthcareService", "GET", "/fhir/R4/HealthcareService/FA512.RSV-cAdult", "", 200, `"system":"urn:muster:service","code":"RSV:Adult"`},
 	{"fhirReadLocation", "GET", "/fhir/R4/Location/FA512", "", 200, `"position":{"longitude":-1.54,"latitude":53.79}`},
 	{"fhirSearchAppointments", "GET", "/fhir/R4/Appointment?location=FA512&date=2027-06-01", "", 200, `"value":"9000000009"`},
+	{"fhirSearchAppointmentsByForm", "POST", "/fhir/R4/Appointment/_search", "location=FA512&date=2027-06-01", 200, `"value":"9000000009"`},
 	{"fhirCreateAppointment", "POST", "/fhir/R4/Appointment", fhirAppointment, 201, `"system":"urn:muster:manage-token","value":"TOKEN0TOKEN0TOKEN0TOKEN000"`},
 	{"fhirReadAppointment", "GET", "/fhir/R4/Appointment/" + someKey.Reference(), "", 200, `"family":"Example"`},
 	{"fhirUpdateAppointment", "PUT", "/fhir/R4/Appointment/" + someKey.Reference(), `{"resourceType":"Appointment","id":"` + someKey.Reference() + `","status":"cancelled"}`, 200, `"status":"cancelled","cancelationReason"`},
@@ -97,7 +100,11 @@ func TestConversation(t *testing.T) {
 	said := map[string]bool{}
 	for _, c := range conversation {
 		said[c.operation] = true
-		a := w.staff(c.method, c.path, c.body, "X-Request-Id", "conversation-1").wants(c.status)
+		headers := []string{"X-Request-Id", "conversation-1"}
+		if strings.HasSuffix(c.path, fhirSearchSuffix) {
+			headers = append(headers, "Content-Type", formTypes[0])
+		}
+		a := w.staff(c.method, c.path, c.body, headers...).wants(c.status)
 		if !strings.Contains(string(a.body), c.want) {
 			t.Errorf("%s %s answers %s\nwithout %s", c.method, c.path, a.body, c.want)
 		}

@@ -5,10 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -124,14 +122,7 @@ type linksStream struct {
 }
 
 func (l *linksStream) Read(b []byte) (n int, err error) {
-	defer func() {
-		if cause := recover(); cause != nil { // fasthttp would not call Close
-			l.x.server.metrics.panics.Inc()
-			l.x.server.log.Error("panic", "requestId", l.x.id, "operation", l.x.route.operation, "cause", fmt.Sprint(cause), "stack", string(debug.Stack()))
-			l.x.code = allocator.CodeInternal
-			n, err = 0, errPanic
-		}
-	}()
+	defer l.x.endPanic(&err)
 	if l.x.server.Draining() {
 		return 0, errors.New("the server is stopping")
 	}

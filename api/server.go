@@ -210,6 +210,14 @@ func (s *Server) tellPanic(x *exchange, cause any) {
 		x.attrs("cause", fmt.Sprint(cause), "stack", string(debug.Stack()))...)
 }
 
+// endPanic makes a panic of a body's Read its error, for fasthttp would not call Close otherwise. It is to be deferred.
+func (x *exchange) endPanic(err *error) {
+	if cause := recover(); cause != nil {
+		x.server.tellPanic(x, cause)
+		x.code, *err = allocator.CodeInternal, errPanic
+	}
+}
+
 func (s *Server) panicked(x *exchange, cause any) {
 	s.tellPanic(x, cause)
 	x.http.Response.ResetBody()

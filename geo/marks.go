@@ -217,15 +217,8 @@ func (x *Index) collectMarked(n *node, word uint64, from *vector, within reach, 
 		if full && !farther(dst[start], found) || !within.holds(chord) {
 			continue
 		}
-		if full {
-			dst[start] = found
-			siftDown(dst[start:])
-		} else {
-			dst = append(dst, found)
-			siftUp(dst[start:])
-			full = len(dst)-start == k
-		}
-		if full {
+		dst = keep(dst, start, k, found)
+		if full = len(dst)-start == k; full {
 			limit = dst[start].DistanceMetres
 		}
 	}

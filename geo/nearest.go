@@ -152,18 +152,23 @@ func (x *Index) collect(leaf *node, from vector, within reach, k int, accept fun
 		if accept != nil && !accept(found.Position) {
 			continue
 		}
-		if full {
-			dst[start] = found
-			siftDown(dst[start:])
-		} else {
-			dst = append(dst, found)
-			siftUp(dst[start:])
-			full = len(dst)-start == k
-		}
-		if full {
+		dst = keep(dst, start, k, found)
+		if full = len(dst)-start == k; full {
 			limit = dst[start].DistanceMetres
 		}
 	}
+	return dst
+}
+
+// keep puts a place into the heap dst[start:] of the k best, instead of the worst where there are k.
+func keep(dst []Neighbour, start, k int, found Neighbour) []Neighbour {
+	if len(dst)-start == k {
+		dst[start] = found
+		siftDown(dst[start:])
+		return dst
+	}
+	dst = append(dst, found)
+	siftUp(dst[start:])
 	return dst
 }
 

@@ -5,9 +5,11 @@
 // # How it stays cheap
 //
 // Sites are spread over parts by a hash of their id; a part has one file of each kind. Nothing is done in the background.
-// A request looks, at most every few seconds, at a counter of each site, which the directory raises with every change;
-// parts whose counters are all the same keep their ETag, and who asks for them with If-None-Match is told so without any
-// of them being made.
+// A request looks, at most every few seconds, at a hash of what each site has, which the directory works out once for each
+// change; parts whose hashes are all the same keep their ETag, and who asks for them with If-None-Match is told so without
+// any of them being made. The hashes follow from ledger and inventory alone, so servers that know the same have the same ETags.
+// A file shows what is there when it is read, which may be seconds newer than its ETag. Should the sites return to what they had,
+// a server gives that another ETag (Publisher.readAhead), and every server does with the next tick.
 //
 // The lines of a site are made once for each of its changes, and kept compressed. A piece of DEFLATE that was flushed can
 // be followed by any other, so a file is the pieces of its sites one after the other, between gzip's header and trailer,

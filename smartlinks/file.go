@@ -25,8 +25,9 @@ func (p *Publisher) File(ctx context.Context, name string) (etag string, open fu
 	if err != nil {
 		return "", nil, false, err
 	}
-	return e.parts[i].version(kind).etag(), func(ctx context.Context, gzip bool) io.ReadCloser {
-		f := &file{ctx: ctx, publisher: p, edition: e, kind: kind, sites: e.parts[i].sites, gzip: gzip}
+	v := e.parts[i].version(kind)
+	return v.etag(), func(ctx context.Context, gzip bool) io.ReadCloser {
+		f := &file{ctx: ctx, publisher: p, edition: e, kind: kind, sites: e.parts[i].sites, print: v.print, gzip: gzip}
 		if gzip {
 			f.ready.Reset(gzipHeader)
 		}
@@ -48,6 +49,7 @@ type file struct {
 	edition   *edition
 	kind      string
 	sites     []allocator.SiteVersion // still to come
+	print     uint64                  // of its version
 	gzip      bool
 
 	ready  bytes.Reader  // to be read next
@@ -120,6 +122,9 @@ func (f *file) piece(site allocator.SiteVersion) (piece, error) {
 	r, ok := p.record(f.ctx, f.edition, site, f.kind == slots)
 	if !ok {
 		return piece{}, fmt.Errorf("site %s: %w", site.Site, f.ctx.Err())
+	}
+	if r.changes > site.Changes {
+		p.readAhead(f.print)
 	}
 	if f.kind == slots {
 		return r.slots, nil

@@ -4,7 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"hash/maphash"
+	"io"
 	"net/url"
 	"strconv"
 	"strings"
@@ -62,19 +62,18 @@ func (p *Publisher) Manifest(ctx context.Context, since time.Time) (body []byte,
 	if !since.IsZero() {
 		m.Request += "?_since=" + url.QueryEscape(since.Format(time.RFC3339Nano))
 	}
-	tag := version{print: p.hash(func(h *maphash.Hash) {
+	tag := version{print: p.hash(func(h io.Writer) {
 		for i := range e.parts {
 			for _, kind := range kinds {
 				v := e.parts[i].version(kind)
 				if len(e.parts[i].sites) == 0 || !since.IsZero() && !v.changed.After(since.Add(-overlap)) {
 					continue
 				}
-				maphash.WriteComparable(h, v.print)
-				h.WriteString(kind)
+				fmt.Fprintln(h, kind, v.print)
 				m.Output = append(m.Output, p.output(e, kind, i))
 			}
 		}
-		h.WriteString(m.Request)
+		fmt.Fprintln(h, m.Request)
 	})}
 	body, err = json.Marshal(m)
 	return body, tag.etag(), err

@@ -1,11 +1,13 @@
 package smartlinks
 
 import (
+	"bufio"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
+	"hash/fnv"
+	"io"
 	"net/url"
 	"slices"
 	"strconv"
@@ -18,7 +20,7 @@ import (
 
 // Source tells what the public may book. *allocator.Allocator is one. Safe for concurrent use.
 type Source interface {
-	SiteVersions() []allocator.SiteVersion // by id
+	SiteVersions(from allocator.Date) []allocator.SiteVersion // by id
 	Services(ctx context.Context) ([]allocator.Service, error)
 	Site(ctx context.Context, id allocator.SiteID) (allocator.Site, error)
 	Offering(ctx context.Context, r allocator.OfferingRequest) (allocator.Offering, bool)
@@ -31,7 +33,7 @@ type Options struct {
 	Days         int              // how far ahead slots are published; default 28
 	RefreshEvery time.Duration    // default 5 s: changes are noticed at most so often
 	Tick         time.Duration    // default 15 min
-	KeepBytes    int              // of compressed slots; default 256 MiB
+	KeepBytes    int              // of compressed slots; default 64 MiB
 	Now          func() time.Time // default time.Now
 }
 
@@ -39,13 +41,14 @@ type Options struct {
 type Publisher struct {
 	options Options
 	source  Source
-	seed    maphash.Seed
+	form    []byte        // lines, as this program writes them
 	making  chan struct{} // held by whoever works a site out
 
 	mu      sync.Mutex
 	edition *edition
 	kept    map[allocator.SiteID]*record
-	bytes   int // of their pieces
+	bytes   int             // of their pieces
+	ahead   map[uint64]bool // prints of this tick under which something newer was read
 }
 
 // edition is what is published from one refresh to the next. It never changes.
@@ -53,7 +56,7 @@ type edition struct {
 	at    time.Time
 	tick  time.Time // when its tick began
 	until time.Time // when it ends
-	print uint64    // of services and tick
+	print uint64    // of form, services and tick
 	parts []part
 }
 
@@ -74,7 +77,7 @@ type version struct {
 func New(o Options, source Source) (*Publisher, error) {
 	o.Parts, o.Days = cmp.Or(o.Parts, 64), cmp.Or(o.Days, 28)
 	o.RefreshEvery, o.Tick = cmp.Or(o.RefreshEvery, 5*time.Second), cmp.Or(o.Tick, 15*time.Minute)
-	o.KeepBytes = cmp.Or(o.KeepBytes, 256<<20)
+	o.KeepBytes = cmp.Or(o.KeepBytes, 64<<20)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -86,8 +89,19 @@ func New(o Options, source Source) (*Publisher, error) {
 	if o.Parts < 1 || o.Parts > 4096 || o.Days < 1 || o.Days > allocator.MaxHorizonDays || o.Tick < time.Minute || o.RefreshEvery < 0 || o.KeepBytes < 0 {
 		faults = append(faults, errors.New("smart scheduling links: an option is out of bounds"))
 	}
-	p := &Publisher{options: o, source: source, seed: maphash.MakeSeed(), making: make(chan struct{}, 1), kept: make(map[allocator.SiteID]*record)}
-	return p, errors.Join(faults...)
+	form, err := formOf(&o)
+	p := &Publisher{options: o, source: source, form: form, making: make(chan struct{}, 1), kept: make(map[allocator.SiteID]*record), ahead: make(map[uint64]bool)}
+	return p, errors.Join(append(faults, err)...)
+}
+
+// formOf writes a line of each kind, of a site that is everywhere the same: a program that writes them in another way, or for
+// another address, gives its files other ETags.
+func formOf(o *Options) ([]byte, error) {
+	offering := allocator.Offering{Site: allocator.Site{ID: "A", Name: "A", Phone: "1", ODSCode: "A", AddressLines: []string{"A", "B"}}, Zone: time.UTC}
+	service := allocator.DefaultService("A")
+	lines, err := appendLocation(fmt.Appendln(nil, o.Days), o.BaseURL, &offering.Site, "")
+	lines = appendSchedule(lines, o.BaseURL, &offering, &service, "some")
+	return newSlotWriter(o.BaseURL, &offering, &service).append(lines, allocator.SlotOffering{Length: 1, Free: 1, Places: 1}), err
 }
 
 // current gives the edition to publish, refreshing it where that is due.
@@ -99,18 +113,21 @@ func (p *Publisher) current(ctx context.Context) (*edition, error) {
 	if e := p.edition; e != nil && e.tick.Equal(tick) && now.Sub(e.at) < p.options.RefreshEvery && !now.Before(e.at) {
 		return e, nil
 	}
+	if p.edition != nil && !p.edition.tick.Equal(tick) {
+		clear(p.ahead)
+	}
 	services, err := p.source.Services(ctx)
 	if err != nil {
 		return nil, err
 	}
 	e := &edition{at: now, tick: tick, until: tick.Add(p.options.Tick), parts: make([]part, p.options.Parts)}
-	e.print = p.hash(func(h *maphash.Hash) {
-		maphash.WriteComparable(h, tick.Unix())
+	e.print = p.hash(func(h io.Writer) {
+		fmt.Fprintln(h, tick.Unix())
 		for _, s := range services {
-			maphash.WriteComparable(h, s)
+			fmt.Fprintf(h, "%+v\n", s)
 		}
 	})
-	versions := p.source.SiteVersions()
+	versions := p.source.SiteVersions(allocator.DateOf(tick.UTC()))
 	for _, v := range versions {
 		at := allocator.ShardOf(v.Site, len(e.parts)) // spread evenly, and the same on every server
 		e.parts[at].sites = append(e.parts[at].sites, v)
@@ -126,19 +143,20 @@ func (p *Publisher) current(ctx context.Context) (*edition, error) {
 // date finds out whether a part changed since the edition before.
 func (p *Publisher) date(ctx context.Context, e *edition, i int) {
 	now := &e.parts[i]
-	now.details = version{p.hash(func(h *maphash.Hash) {
+	now.details = version{p.hash(func(h io.Writer) {
 		for _, v := range now.sites {
-			h.WriteString(string(v.Site))
-			maphash.WriteComparable(h, v.Details)
+			fmt.Fprintln(h, v.Site, v.Details)
 		}
 	}), e.at}
-	now.offers = version{p.hash(func(h *maphash.Hash) {
-		maphash.WriteComparable(h, e.print)
+	now.offers = version{p.hash(func(h io.Writer) {
+		fmt.Fprintln(h, e.print)
 		for _, v := range now.sites {
-			h.WriteString(string(v.Site))
-			maphash.WriteComparable(h, v.Changes)
+			fmt.Fprintln(h, v.Site, v.State)
 		}
 	}), e.at}
+	for p.ahead[now.offers.print] { // sites can have again what they had before
+		now.offers.print = p.hash(func(h io.Writer) { fmt.Fprintln(h, now.offers.print) })
+	}
 	if p.edition != nil {
 		before := &p.edition.parts[i]
 		if before.offers.print == now.offers.print {
@@ -166,11 +184,22 @@ func (p *Publisher) regionsOf(ctx context.Context, sites []allocator.SiteVersion
 	return regions
 }
 
-func (p *Publisher) hash(write func(h *maphash.Hash)) uint64 {
-	var h maphash.Hash
-	h.SetSeed(p.seed)
-	write(&h)
+// hash is the same on every server that writes the same, in the same form.
+func (p *Publisher) hash(write func(h io.Writer)) uint64 {
+	h := fnv.New64a()
+	h.Write(p.form)
+	buffered := bufio.NewWriter(h)
+	write(buffered)
+	_ = buffered.Flush() // a hash takes all
 	return h.Sum64()
+}
+
+// readAhead notes that a reader of a file got something newer than its ETag stands for, so that nobody takes what he has for
+// what the sites have, should they return to that.
+func (p *Publisher) readAhead(print uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.ahead[print] = true
 }
 
 // forgetOthers drops what is kept of sites that are gone. The lock is held.

@@ -96,7 +96,7 @@ func (p *Publisher) keep(site allocator.SiteID, made *record) {
 }
 
 func (p *Publisher) make(o *allocator.Offering, e *edition) *record {
-	r := &record{changes: o.Version.Changes, print: e.print, at: e.at}
+	r := &record{changes: o.Changes, print: e.print, at: e.at}
 	room := rooms.Get().(*room)
 	defer rooms.Put(room)
 	room.lines = room.lines[:0]

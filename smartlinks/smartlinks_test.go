@@ -28,11 +28,13 @@ type town struct {
 	sites    map[allocator.SiteID]*townSite
 	services []allocator.Service
 	asked    int
+	before   uint64 // changes that this server saw of each site and others did not
 }
 
 type townSite struct {
 	site    allocator.Site
 	changes uint64
+	undone  uint64 // of them: the site is as it was before
 	unknown bool
 	slots   map[allocator.ServiceCode][]allocator.SlotOffering
 }
@@ -58,9 +60,9 @@ func newTown(sites int) *town {
 	return t
 }
 
-func (t *town) SiteVersions() (all []allocator.SiteVersion) {
+func (t *town) SiteVersions(allocator.Date) (all []allocator.SiteVersion) {
 	for id, s := range t.sites {
-		all = append(all, allocator.SiteVersion{Site: id, Changes: s.changes, Details: s.site.Version})
+		all = append(all, allocator.SiteVersion{Site: id, Changes: t.before + s.changes, Details: s.site.Version, State: s.changes - s.undone})
 	}
 	slices.SortFunc(all, func(a, b allocator.SiteVersion) int { return strings.Compare(string(a.Site), string(b.Site)) })
 	return all
@@ -78,7 +80,7 @@ func (t *town) Offering(_ context.Context, r allocator.OfferingRequest) (o alloc
 	if s == nil || s.site.Offline {
 		return o, false
 	}
-	o = allocator.Offering{Site: s.site, Zone: london, Known: !s.unknown, Version: allocator.SiteVersion{Site: r.Site, Changes: s.changes, Details: s.site.Version}}
+	o = allocator.Offering{Site: s.site, Zone: london, Known: !s.unknown, Changes: t.before + s.changes}
 	for _, service := range t.services {
 		var slots []allocator.SlotOffering
 		for _, slot := range s.slots[service.Code] {

@@ -77,6 +77,7 @@ var replies = []struct{ method, path, step string }{
 	{"DELETE", "/v1/sites/*/days/*", "reply-day"},
 	{"POST", "/v1/sites/*/days:edit", "reply-day"},
 	{"POST", "/v1/capacity", "reply-upload"},
+	{"POST", "/fhir/R4/*/_search", "reply-read"},
 	{"POST", "/fhir/R4/Appointment/$find", "reply-read"},
 	{"POST", "/fhir/R4/Appointment/$hold", "reply-hold"},
 	{"POST", "/fhir/R4/Appointment/$book", "reply-confirm"},

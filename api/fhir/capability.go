@@ -71,7 +71,7 @@ var Includes = map[string][]string{
 	"Schedule": {"Schedule:actor", "Schedule:actor:HealthcareService", "Schedule:actor:Location", "HealthcareService:location"},
 }
 
-// Searches are the parameters of searches by the type that is searched, besides _include, _count, _after and _format.
+// Searches are the parameters of searches by the type that is searched, besides _include, _count, _after, _summary and _format.
 var Searches = map[string][]SearchParam{
 	"Slot": {
 		{"status", "token", "Only free slots are kept track of: others are never found."},
@@ -115,7 +115,7 @@ func Capabilities(base string) *CapabilityStatement {
 		FHIRVersion: "4.0.1", Format: []string{"json", MediaType},
 		Rest: []Rest{{
 			Mode:          "server",
-			Documentation: "Unknown parameters are refused, and with Prefer: handling=lenient ignored. Idempotency-Key makes a create, $hold or $book safe to repeat.",
+			Documentation: "Searches work by GET and by POST …/_search. Unknown parameters are refused, and with Prefer: handling=lenient ignored. Idempotency-Key makes a create, $hold or $book safe to repeat.",
 			Resource: []RestResource{
 				appointment, resource("Slot", "", "read", "search-type"), resource("Schedule", "", "read", "search-type"),
 				resource("HealthcareService", "", "read"), resource("Location", "", "read"),

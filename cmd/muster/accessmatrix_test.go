@@ -79,8 +79,10 @@ var accessTable = map[string]reach{
 	// What is public in FHIR is tried as far as its door: with nothing in the body, or of an id that is nobody's.
 	"fhirMetadata":              {own: 200},
 	"fhirSearchSlots":           {own: 400},
+	"fhirSearchSlotsByForm":     {own: 400},
 	"fhirReadSlot":              {own: 404},
 	"fhirSearchSchedules":       {own: 400},
+	"fhirSearchSchedulesByForm": {own: 400},
 	"fhirReadSchedule":          {own: 404},
 	"fhirReadHealthcareService": {own: 404},
 	"fhirReadLocation":          {own: 404},
@@ -90,7 +92,10 @@ var accessTable = map[string]reach{
 	"fhirHold":                  {own: 400, body: nothing},
 	"fhirBook":                  {own: 400, body: nothing},
 	"fhirSearchAppointments":    {own: 200, unknown: 404},
-	"fhirReadAppointment":       {own: 200, unknown: 404, public: 401},
+	"fhirSearchAppointmentsByForm": {own: 200, unknown: 404, body: func(m *matrix, site string) any {
+		return "location=" + site + "&date=" + dayOf(m.at)
+	}},
+	"fhirReadAppointment": {own: 200, unknown: 404, public: 401},
 	"fhirUpdateAppointment": {own: 200, unknown: 404, public: 401, body: func(m *matrix, site string) any {
 		return object{"resourceType": "Appointment", "id": m.reference("fhirUpdateAppointment", site), "status": "arrived"}
 	}},
@@ -245,8 +250,11 @@ func (m *matrix) ask(r *operation, c caller, site string) (int, string) {
 	if c.token != "" {
 		headers = bearer(c.token)
 	}
-	if r.id == "uploadCapacity" {
+	switch {
+	case r.id == "uploadCapacity":
 		headers = append(headers, "Content-Type", "application/x-ndjson")
+	case strings.HasSuffix(r.id, "ByForm"):
+		headers = append(headers, "Content-Type", "application/x-www-form-urlencoded")
 	}
 	a := m.call(r.method, m.path(r.id, r.path, site), body, headers...)
 	if id := a.header.Get("X-Request-Id"); id != "" {

@@ -36,6 +36,7 @@ const (
 	joseLib    = "github.com/go-jose/go-jose/v4/*"
 	otelLib    = "go.opentelemetry.io/otel/*"
 	gooseLib   = "github.com/pressly/goose/v3/*"
+	syncLib    = "golang.org/x/sync/errgroup"
 	vegetaLib  = "github.com/tsenart/vegeta/v12/lib"
 )
 
@@ -78,10 +79,10 @@ var rooms = []room{
 	{path: "muster/api/tokens", may: []string{metricsLib, joseLib}, outside: true},
 	{path: "muster/api/fhir", may: []string{core}},
 	{path: "muster/api/fhir/fhirtest", may: []string{"github.com/santhosh-tekuri/jsonschema/v6"}, testing: true},
-	{path: "muster/cmd/muster", may: []string{"muster/*", "github.com/alecthomas/kong", metricsLib, redisLib}, outside: true},
-	{path: "muster/cmd/muster/bulk", may: []string{core}, outside: true},
+	{path: "muster/cmd/muster", may: []string{"muster/*", "github.com/alecthomas/kong", metricsLib, redisLib, syncLib}, outside: true},
+	{path: "muster/cmd/muster/bulk", may: []string{core, syncLib}, outside: true},
 	{path: "muster/cmd/muster/devissuer", may: []string{joseLib}, outside: true},
-	{path: "muster/cmd/muster/linksimport", may: []string{core, "muster/cmd/muster/bulk"}, outside: true},
+	{path: "muster/cmd/muster/linksimport", may: []string{core, "muster/cmd/muster/bulk", syncLib}, outside: true},
 	{path: "muster/cmd/muster/sample", may: []string{core}},
 	{path: "muster/cmd/muster/tracing", may: []string{core, "muster/allocator/observed", otelLib}},
 	{path: "muster/smartlinks", may: []string{core, "github.com/klauspost/compress/flate"}},
@@ -89,7 +90,7 @@ var rooms = []room{
 	{path: "muster/loadtest/attack", may: []string{
 		"muster/loadtest/audit", "muster/loadtest/people", "muster/loadtest/profile", "muster/loadtest/result", "github.com/valyala/fasthttp", vegetaLib,
 	}, outside: true},
-	{path: "muster/loadtest/audit", may: []string{core, "muster/loadtest/result"}, outside: true},
+	{path: "muster/loadtest/audit", may: []string{core, "muster/loadtest/result", syncLib}, outside: true},
 	{path: "muster/loadtest/chaos", testing: true},
 	{path: "muster/loadtest/fakeserver", testing: true, outside: true},
 	{path: "muster/loadtest/installation", may: []string{core, "muster/allocator/cockroachledger", "muster/allocator/redisinventory", "muster/allocator/sqliteledger", "muster/allocator/allocatortest", "muster/allocator/allocatortest/checkers", "muster/allocator/allocatortest/servers", "muster/loadtest/processes", pgxLib, redisLib, "github.com/Shopify/toxiproxy/v2/*", "github.com/rs/zerolog"}, testing: true, outside: true},

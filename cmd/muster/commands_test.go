@@ -70,6 +70,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"import", "smart-links", "http://127.0.0.1:1/", "--service", "not a code"}, 1, "not a service code"},
 		{[]string{"serve", "--public-url", "booking.example.org"}, 2, "public address"},
 		{[]string{"serve", "--links-days", "0"}, 2, "--links-days"},
+		{[]string{"serve", "--links-memory", "-1"}, 2, "--links-memory"},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
 			t.Setenv("MUSTER_DATA", t.TempDir())

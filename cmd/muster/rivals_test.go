@@ -43,6 +43,7 @@ func TestRivals(t *testing.T) {
 		r.uploads()
 		r.invitations()
 		r.moves()
+		r.workday()
 		r.feeds()
 		r.handover()
 	})
@@ -88,11 +89,7 @@ func (r *rivals) sites() {
 func (r *rivals) uploads() {
 	r.t.Helper()
 	line := func(site string) string {
-		text, err := json.Marshal(object{"siteId": site, "date": dayOf(soon().AddDate(0, 0, 1)), "sessions": []object{session("10:00", "11:00", 10, 1, "RSV:Adult")}})
-		if err != nil {
-			r.t.Fatal(err)
-		}
-		return string(text) + "\n"
+		return dayLine(r.t, site, soon().AddDate(0, 0, 1), session("10:00", "11:00", 10, 1, "RSV:Adult"), nil)
 	}
 	got := r.call("POST", "/v1/capacity", line("RA")+line("RB")+line("RX")+line("RA"), append(r.a, "Content-Type", "application/x-ndjson")...).want(200)
 	lines := strings.Split(strings.TrimSpace(string(got.body)), "\n")

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"muster/allocator"
 	"muster/cmd/muster/bulk"
 	"muster/cmd/muster/sample"
@@ -167,26 +169,10 @@ func allDays(ctx context.Context, ledger allocator.Ledger, from allocator.Date) 
 
 // inParallel works on items, n at a time, until one fails.
 func inParallel[T any](ctx context.Context, n int, items []T, work func(context.Context, T) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	next := make(chan T)
-	var workers sync.WaitGroup
-	for range min(n, len(items)) {
-		workers.Go(func() {
-			for item := range next {
-				if err := work(ctx, item); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
+	working, ctx := errgroup.WithContext(ctx)
+	working.SetLimit(n)
 	for _, item := range items {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- item
+		working.Go(func() error { return work(ctx, item) })
 	}
-	close(next)
-	workers.Wait()
-	return context.Cause(ctx)
+	return working.Wait()
 }

@@ -29,6 +29,7 @@ type serveCommand struct {
 	AddressHeader string `placeholder:"NAME" help:"Header whose last element is the caller's address, such as X-Forwarded-For. Only where a proxy of yours always writes it; none: the connection's own."`
 	PublicURL     string `name:"public-url" placeholder:"URL" help:"Where clients reach the server, such as https://booking.example.org, for the links in its replies and in what it publishes. None: as requests name it, and in SMART Scheduling Links the address of --listen."`
 	LinksDays     int    `default:"28" help:"How many days ahead slots are published as SMART Scheduling Links (${default})."`
+	LinksMemory   int    `default:"64" placeholder:"MIB" help:"How much of them is kept ready, packed (${default} MiB): what does not fit is made again for each reader. Go's collector lets each MiB cost up to five."`
 	LogLevel      string `default:"info" help:"debug, info, warn or error (${default})."`
 	traceFlags
 }
@@ -82,6 +83,8 @@ func (c *serveCommand) drain() time.Duration {
 	return time.Duration(max(1, c.DrainSeconds)) * time.Second
 }
 
+const maxLinksMemory = 4096 // MiB
+
 // check finds what is wrong with the flags before anything is touched.
 func (c *serveCommand) check() error {
 	if c.Sample && !c.Dev {
@@ -92,6 +95,9 @@ func (c *serveCommand) check() error {
 	}
 	if c.LinksDays < 1 || c.LinksDays > allocator.MaxHorizonDays {
 		return usage("--links-days %d is not within 1 and %d", c.LinksDays, allocator.MaxHorizonDays)
+	}
+	if c.LinksMemory < 0 || c.LinksMemory > maxLinksMemory {
+		return usage("--links-memory %d is not within 0 and %d", c.LinksMemory, maxLinksMemory)
 	}
 	if err := c.trust(api.Options{Dev: c.Dev, PublicURL: c.PublicURL}).Validate(); err != nil {
 		return usageError{err}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ type trust struct {
 	key   *ecdsa.PrivateKey
 	staff *devissuer.Issuer
 	flags []string // that make a server believe them
+	bare  []string // the same for clients alone, which needs no --dev
 }
 
 const (
@@ -48,10 +50,9 @@ func newTrust(t testing.TB) *trust {
 	}
 	provider := ""
 	i.staff, provider = serveDevIssuer(t, "front")
-	i.flags = []string{
-		"--issuer", clientsIssuer, "--audience", "muster", "--jwks-file", file, "--organisation-claim", "org",
-		"--oidc-issuer", provider, "--oidc-audience", "front", "--oidc-role", "clerk=" + clerkScopes + ";national=" + clerkScopes + " sites:all",
-	}
+	i.bare = []string{"--issuer", clientsIssuer, "--audience", "muster", "--jwks-file", file, "--organisation-claim", "org"}
+	i.flags = append(slices.Clone(i.bare),
+		"--oidc-issuer", provider, "--oidc-audience", "front", "--oidc-role", "clerk="+clerkScopes+";national="+clerkScopes+" sites:all")
 	return i
 }
 

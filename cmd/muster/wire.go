@@ -209,7 +209,9 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 // front makes the HTTP side of an engine.
 func (c *serveCommand) front(e *engine, public string, log *slog.Logger) (*api.Server, *api.Ops, error) {
 	options := c.options(e, log)
-	links, err := smartlinks.New(smartlinks.Options{BaseURL: cmp.Or(c.PublicURL, "http://"+reachable(public)), Days: c.LinksDays}, e)
+	links, err := smartlinks.New(smartlinks.Options{
+		BaseURL: cmp.Or(c.PublicURL, "http://"+reachable(public)), Days: c.LinksDays, KeepBytes: max(1, c.LinksMemory<<20),
+	}, e)
 	if err != nil {
 		return nil, nil, usageError{err}
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"muster/allocator"
 	"muster/loadtest/result"
 )
@@ -76,28 +78,12 @@ func Run(ctx context.Context, e *Evidence, o Options) (*result.Audit, error) {
 
 // each works on items, some at a time, until one fails.
 func each[T any](ctx context.Context, items []T, work func(context.Context, T) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	next := make(chan T)
-	var workers sync.WaitGroup
-	for range min(atOnce, len(items)) {
-		workers.Go(func() {
-			for item := range next {
-				if err := work(ctx, item); err != nil {
-					cancel(err)
-				}
-			}
-		})
-	}
+	working, ctx := errgroup.WithContext(ctx)
+	working.SetLimit(atOnce)
 	for _, item := range items {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- item
+		working.Go(func() error { return work(ctx, item) })
 	}
-	close(next)
-	workers.Wait()
-	return context.Cause(ctx)
+	return working.Wait()
 }
 
 // releaseHolds gives back what citizens left. A hold of which that fails may be there still, or not.

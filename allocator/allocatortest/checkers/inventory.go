@@ -29,7 +29,7 @@ func Inventory(r *Run) (violations []Violation) {
 		for j := range view.Places {
 			p := &view.Places[j]
 			key := placeKey{p.Slot, p.Place}
-			if why := unlike(p, rows[key]); why != "" {
+			if why := Unlike(p, rows[key]); why != "" {
 				drift[key] = true
 				violations = append(violations, violated("P5", "place %d at %s: %s", p.Place, describeSlot(p.Slot), why))
 			}
@@ -47,8 +47,8 @@ func Inventory(r *Run) (violations []Violation) {
 	return violations
 }
 
-// unlike says in what a used place differs from the live row there.
-func unlike(p *allocator.PlaceState, row *allocator.Booking) string {
+// Unlike says in what a used place differs from the live row there (nil: none); "" where it does not.
+func Unlike(p *allocator.PlaceState, row *allocator.Booking) string {
 	switch {
 	case !p.Booked && row != nil && row.Hold == p.Owner:
 		return "is still held or pinned, and recorded: " + describe(row)

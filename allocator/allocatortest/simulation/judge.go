@@ -156,9 +156,8 @@ func compare(view *allocator.SiteInventory, ledger *allocator.SiteLedger) (texts
 	}
 	for _, p := range view.Places {
 		at := place{p.Slot, p.Place}
-		row := rows[at]
-		if row == nil || !p.Booked || p.Owner != row.Hold || p.Service != row.Service {
-			texts = append(texts, fmt.Sprintf("%v place %d is %+v in the inventory, %v in the ledger", p.Slot, p.Place, p, row))
+		if why := checkers.Unlike(&p, rows[at]); why != "" {
+			texts = append(texts, fmt.Sprintf("%v place %d %s", p.Slot, p.Place, why))
 		}
 		delete(rows, at)
 	}

@@ -8,8 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"unicode/utf8"
+
+	"golang.org/x/sync/errgroup"
 
 	"muster/allocator"
 )
@@ -119,20 +120,15 @@ func generatedID(kind, name, postcode string) allocator.SiteID {
 // write writes the sites of the batch side by side.
 func (s *siteLoader) write(ctx context.Context, failed func(int, error)) error {
 	faults := make([]error, len(s.batch))
-	next := make(chan int)
-	var writers sync.WaitGroup
-	for range min(siteWriters, len(s.batch)) {
-		writers.Go(func() {
-			for i := range next {
-				_, faults[i] = s.ledger.PutSite(ctx, s.batch[i].site, s.actor)
-			}
+	var writers errgroup.Group
+	writers.SetLimit(siteWriters)
+	for i := range s.batch {
+		writers.Go(func() error {
+			_, faults[i] = s.ledger.PutSite(ctx, s.batch[i].site, s.actor)
+			return nil
 		})
 	}
-	for i := range s.batch {
-		next <- i
-	}
-	close(next)
-	writers.Wait()
+	_ = writers.Wait() // each has a fault of its own
 	var refusal *allocator.Error
 	for _, fault := range faults {
 		if fault != nil && !errors.As(fault, &refusal) {

@@ -53,10 +53,13 @@ func checkURL(u *url.URL) error {
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https":
 		return danger("%q is not an http or https address", clip(u.Redacted()))
-	case u.Host == "":
+	case u.Hostname() == "":
 		return danger("%q names no host", clip(u.Redacted()))
 	case u.User != nil:
 		return danger("%q carries credentials", clip(u.Redacted()))
+	}
+	if _, err := url.Parse(u.String()); err != nil { // Go writes some that it does not read
+		return danger("%q is not an address", clip(u.Redacted()))
 	}
 	return nil
 }

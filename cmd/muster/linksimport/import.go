@@ -78,7 +78,8 @@ type run struct {
 	line      int
 	sites     map[string]int32 // locations by id; -1: refused
 	siteIDs   []allocator.SiteID
-	perSite   []int32 // slots
+	perSite   []int32        // slots
+	refused   map[int32]bool // by the ledger, by number in siteIDs
 	schedules map[string]int32
 	services  []scheduled
 	codes     map[allocator.ServiceCode]allocator.ServiceCode // one text for each
@@ -92,15 +93,19 @@ type scheduled struct {
 	service allocator.ServiceCode
 }
 
+func newRun(j Job) *run {
+	return &run{
+		Job: j, sites: make(map[string]int32), refused: make(map[int32]bool), schedules: make(map[string]int32),
+		codes: make(map[allocator.ServiceCode]allocator.ServiceCode), report: Report{Tolerated: make(map[string]int)},
+	}
+}
+
 // maxLinesShown bounds the failed lines that are told one by one.
 const maxLinesShown = 1000
 
 // Load imports. The error is one of the whole import, or says that some lines failed; the report is good in both cases.
 func (j Job) Load(ctx context.Context) (Report, error) {
-	r := &run{
-		Job: j, sites: make(map[string]int32), schedules: make(map[string]int32),
-		codes: make(map[allocator.ServiceCode]allocator.ServiceCode), report: Report{Tolerated: make(map[string]int)},
-	}
+	r := newRun(j)
 	if err := r.prepare(); err != nil {
 		return r.report, err
 	}

@@ -157,6 +157,45 @@ func TestSessions(t *testing.T) {
 	}
 }
 
+// A site that was given to somebody else since is theirs: neither its details nor its days are touched, and the others are.
+func TestSitesOfOthers(t *testing.T) {
+	s := usual()
+	s["/l"] = ndjson(locationLine("1"), locationLine("2"))
+	s["/c"] = ndjson(scheduleLine("c1", "1", "FLU"), scheduleLine("c2", "2", "FLU"))
+	offer := func(places int) {
+		s["/s"] = ndjson(slotLineOf("c1", "free", "2027-03-22T09:00:00Z", "2027-03-22T09:10:00Z", places), slotLineOf("c2", "free", "2027-03-22T09:00:00Z", "2027-03-22T09:10:00Z", places))
+	}
+	offer(2)
+	l := memoryledger.New(now)
+	if report, err := job(s.offer(t), l).Load(t.Context()); err != nil || report.Days != 2 {
+		t.Fatalf("%+v, %v", report, err)
+	}
+	given, _, err := l.Site(t.Context(), siteID("them", "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	given.Publisher, given.Name = "others", "Given"
+	if _, err := l.PutSite(t.Context(), given, "operator"); err != nil {
+		t.Fatal(err)
+	}
+	offer(3)
+	var messages bytes.Buffer
+	j := job(s.offer(t), l)
+	j.Messages = &messages
+	report, err := j.Load(t.Context())
+	if !errors.Is(err, bulk.ErrLinesFailed) || report.Failed != 1 || report.Sites != 1 || report.Days != 1 || !strings.Contains(messages.String(), "/l, line 1: ") {
+		t.Fatalf("%+v, %v\n%s", report, err, messages.String())
+	}
+	if site, _, err := l.Site(t.Context(), given.ID); err != nil || site.Publisher != "others" || site.Name != "Given" {
+		t.Errorf("%+v, %v", site, err)
+	}
+	for location, want := range map[string]string{"1": "09:00-09:10/10×2 FLU", "2": "09:00-09:10/10×3 FLU"} {
+		if got := sessions(t, l, location, "2027-03-22"); got != want {
+			t.Errorf("location %s has %s", location, got)
+		}
+	}
+}
+
 // What is wrong and plain all the same is taken, and counted by its name.
 func TestTolerances(t *testing.T) {
 	const free, start, end = "free", "2027-03-22T09:00:00Z", "2027-03-22T09:10:00Z"

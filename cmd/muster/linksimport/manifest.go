@@ -32,6 +32,11 @@ func (r *run) readManifest(ctx context.Context) ([]output, error) {
 		return nil, fmt.Errorf("the manifest: %w", err)
 	}
 	r.ofDocument(d, "application/json", "application/fhir+json")
+	return r.outputsOf(text, d.at)
+}
+
+// outputsOf reads a manifest that was found at an address.
+func (r *run) outputsOf(text []byte, at *url.URL) ([]output, error) {
 	var m struct {
 		Output []output `json:"output"`
 	}
@@ -48,7 +53,7 @@ func (r *run) readManifest(ctx context.Context) ([]output, error) {
 	if len(m.Output) > r.Limits.Files {
 		return nil, danger("the manifest names %d files, more than %d", len(m.Output), r.Limits.Files)
 	}
-	return r.resolve(m.Output, d.at)
+	return r.resolve(m.Output, at)
 }
 
 // resolve completes the files' addresses, and takes each once.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"net/url"
 	"testing"
 	"time"
 
@@ -82,10 +83,8 @@ func FuzzLines(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, location, schedule, slot []byte) {
 		l := memoryledger.New(now)
-		r := &run{
-			Job: job("http://them.test", l), zone: zone, progress: bulk.NewProgress(io.Discard, "lines"), sites: make(map[string]int32),
-			schedules: make(map[string]int32), codes: make(map[allocator.ServiceCode]allocator.ServiceCode), report: Report{Tolerated: make(map[string]int)},
-		}
+		r := newRun(job("http://them.test", l))
+		r.zone, r.progress = zone, bulk.NewProgress(io.Discard, "lines")
 		r.Limits = r.Limits.withDefaults()
 		if r.spill, err = newSpill(); err != nil {
 			t.Fatal(err)
@@ -114,6 +113,44 @@ func FuzzLines(f *testing.F) {
 			if faults := day.Validate(zone); len(faults) > 0 {
 				t.Errorf("%v: %v", day, faults)
 			}
+		}
+	})
+}
+
+// FuzzManifest: no manifest makes the import panic, call what it must not, or call anything twice.
+func FuzzManifest(f *testing.F) {
+	for _, outputs := range []string{
+		named("Location", "/l"), named("Slot", "s") + "," + named("Slot", "./s#x"), named("Slot", "https://user:password@them.test/s"), named("Slot", "//other.test/s"),
+		named("Slot", "?_since=x"), named("Slot", "/%24bulk-publish"), named("Slot", "FTP://them.test/"), named("Other", "::"), named("Slot", "http://[::1%25eth0]/"), named("Slot", "//:80/s"),
+	} {
+		f.Add([]byte(`{"transactionTime":"x","output":[` + outputs + `]}`))
+	}
+	f.Add([]byte("\ufeff[]"))
+	base, err := url.Parse("https://them.test" + manifestPath)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r := newRun(job("https://them.test", nil))
+		r.Limits = r.Limits.withDefaults()
+		r.fetch = newFetcher(base, false, r.Limits)
+		outputs, err := r.outputsOf(text, base)
+		if err != nil {
+			return
+		}
+		seen := make(map[string]bool)
+		for _, o := range outputs {
+			again, err := url.Parse(o.at.String())
+			if err != nil {
+				t.Fatalf("%q is called as %q: %v", o.URL, o.at, err)
+			}
+			if again.Hostname() == "" || again.Scheme != "https" && again.Scheme != "http" || again.User != nil || again.Fragment != "" {
+				t.Errorf("%q is called as %q", o.URL, o.at)
+			}
+			if seen[o.at.String()] || again.Host == base.Host && again.Path == base.Path {
+				t.Errorf("%q is called again", o.at)
+			}
+			seen[o.at.String()] = true
 		}
 	})
 }

@@ -7,8 +7,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"muster/allocator"
 )
@@ -21,13 +22,14 @@ const (
 )
 
 type waitingSite struct {
-	where string
-	site  allocator.Site
+	where  string
+	number int32 // in siteIDs
+	site   allocator.Site
 }
 
 // addSite makes a site wait for others to be written beside it.
 func (r *run) addSite(ctx context.Context, site allocator.Site) error {
-	r.waiting = append(r.waiting, waitingSite{fmt.Sprintf("%s, line %d", r.file, r.line), site})
+	r.waiting = append(r.waiting, waitingSite{fmt.Sprintf("%s, line %d", r.file, r.line), int32(len(r.siteIDs)) - 1, site})
 	if len(r.waiting) < siteBatch {
 		return nil
 	}
@@ -37,32 +39,28 @@ func (r *run) addSite(ctx context.Context, site allocator.Site) error {
 	return nil
 }
 
-// writeSites writes the waiting sites side by side.
+// writeSites writes the waiting sites side by side. One that another publisher has by now is refused, with all its days.
 func (r *run) writeSites(ctx context.Context) error {
 	faults := make([]error, len(r.waiting))
-	next := make(chan int)
-	var writers sync.WaitGroup
-	for range min(siteWriters, len(r.waiting)) {
-		writers.Go(func() {
-			for i := range next {
-				faults[i] = r.patiently(ctx, func(ctx context.Context) error {
-					_, err := r.Ledger.PutSite(ctx, r.waiting[i].site, r.Actor)
-					return err
-				})
-			}
+	var writers errgroup.Group
+	writers.SetLimit(siteWriters)
+	for i := range r.waiting {
+		writers.Go(func() error {
+			faults[i] = r.patiently(ctx, func(ctx context.Context) error {
+				_, err := r.Ledger.PutOwnSite(ctx, r.waiting[i].site, r.Actor)
+				return err
+			})
+			return nil
 		})
 	}
-	for i := range r.waiting {
-		next <- i
-	}
-	close(next)
-	writers.Wait()
+	_ = writers.Wait() // each has a fault of its own
 	for i, fault := range faults {
 		var refusal *allocator.Error
 		switch {
 		case fault == nil:
 			r.report.Sites++
 		case errors.As(fault, &refusal):
+			r.refused[r.waiting[i].number] = true
 			r.refuseAt(r.waiting[i].where, fault)
 		default:
 			return fmt.Errorf("the ledger failed: %w", fault)
@@ -129,13 +127,14 @@ type datedSlot struct {
 	date allocator.Date
 }
 
-// dated sorts slots by site and date, without those of the past and of too far ahead.
+// dated sorts slots by site and date, without those of the past, of too far ahead, and of sites that were refused.
 func (r *run) dated(slots []slotLine) []datedSlot {
 	today := allocator.DateOf(r.Now().In(r.zone))
 	list := make([]datedSlot, 0, len(slots))
 	for _, s := range slots {
 		d := datedSlot{s, r.services[s.schedule].site, allocator.DateOf(s.start.Time().In(r.zone))}
 		switch {
+		case r.refused[d.site]:
 		case d.date < today:
 			r.report.Past++
 		case d.date > today+allocator.MaxHorizonDays:
