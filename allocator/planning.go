@@ -149,7 +149,7 @@ func (e *siteEntry) planned(r *FreeCapacityRequest, notBefore Minute) map[areaKe
 				sum.Booked += counts[service]
 				sum.Free += FreeWithin(day.boundsOf(s, service, AccessPublic), counts)
 				for _, p := range s.Pools {
-					if p.Access == AccessPublic && p.Offers(service) {
+					if p.takes(service, AccessPublic) {
 						sum.Places += p.Capacity
 					}
 				}
