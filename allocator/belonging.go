@@ -33,9 +33,12 @@ func (a *Allocator) ownSite(ctx context.Context, id SiteID, caller Caller) (*sit
 }
 
 // DecideSite completes the details that are to replace stored ones (nil: there are none), for a ledger to write. A site
-// that names no publisher keeps the one it has. Where own is set, the site is written by its publisher: what belongs to
+// keeps its suspensions, and one that names no publisher keeps the one it has. Where own is set, the site is written by its publisher: what belongs to
 // anyone else, or to nobody, is refused with CodeSiteUnknown.
 func DecideSite(stored, site *Site, own bool) error {
+	if site.Suspended = nil; stored != nil {
+		site.Suspended = stored.Suspended
+	}
 	switch {
 	case own && site.Publisher == "":
 		return errSiteUnknown()

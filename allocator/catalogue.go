@@ -27,11 +27,12 @@ type Site struct {
 	ICB             string
 	Phone           string
 	Accessibilities []string
-	Information     string // for citizens
-	Offline         bool   // an offline site keeps its bookings, and takes and shows no new ones
-	Publisher       string // the organisation that may change its capacity
-	Generation      int64  // raised when something was recorded past the inventory
-	Version         int64  // raised by each change of these details
+	Information     string       // for citizens
+	Offline         bool         // an offline site keeps its bookings, and takes and shows no new ones
+	Suspended       []Suspension // by service; changed by Ledger.Suspend alone
+	Publisher       string       // the organisation that may change its capacity
+	Generation      int64        // raised when something was recorded past the inventory
+	Version         int64        // raised by each change of these details
 }
 
 // Service is what is given and to whom.
@@ -101,7 +102,8 @@ type Session struct {
 	Breaks     []Break
 	Stopped    bool
 	Invited    bool
-	Kept       []KeptPlaces // of a stopped session: what it had when it was stopped. Set by DecidePublish, never by publishers
+	Kept       []KeptPlaces  // of a stopped session: what it had when it was stopped. Set by DecidePublish, never by publishers
+	Suspended  []ServiceCode // by code: those of its services that the site has suspended. Set by ledgers, never by publishers
 }
 
 // KeptPlaces is how many places of one slot a stopped session keeps.
@@ -169,10 +171,17 @@ type Pool struct {
 	Capacity int
 	Access   Access
 	Kept     int // of a stopped pool: places that new claims may count on, by moving older ones there
+
+	Suspended []ServiceCode // services whose claims may sit here, but of which there shall be no new ones
 }
 
 // Offers says whether the pool's places may be used by the service.
 func (p Pool) Offers(service ServiceCode) bool { return slices.Contains(p.Services, service) }
+
+// takes says whether the pool may be granted to a new claim of the service with the given access.
+func (p Pool) takes(service ServiceCode, access Access) bool {
+	return p.Access <= access && p.Access != AccessStopped && p.Offers(service) && !slices.Contains(p.Suspended, service)
+}
 
 // grid calls visit with each start of the session's slots. Slots follow each other in elapsed time from the session's
 // first instant, so a day of 23 or 25 hours has as many slots as it has time for; a slot that touches a break is left out.
@@ -216,7 +225,7 @@ func (d Day) Slots(zone *time.Location) []Slot {
 				index[id] = i
 				slots = append(slots, Slot{ID: id})
 			}
-			slots[i].add(Pool{Services: services, Capacity: s.Capacity, Access: s.access(), Kept: s.keeps(start)})
+			slots[i].add(Pool{Services: services, Capacity: s.Capacity, Access: s.access(), Kept: s.keeps(start), Suspended: s.Suspended})
 		})
 	}
 	slices.SortFunc(slots, func(a, b Slot) int { return a.ID.Compare(b.ID) })
@@ -231,7 +240,9 @@ func (d Day) Slots(zone *time.Location) []Slot {
 // intern gives equal lists of pools one slice: a day has few kinds of slots, and what is worked out of one serves all.
 func intern(distinct *[][]Pool, pools []Pool) []Pool {
 	for _, known := range *distinct {
-		if slices.EqualFunc(known, pools, func(a, b Pool) bool { return comparePools(a, b) == 0 && a.Capacity == b.Capacity && a.Kept == b.Kept }) {
+		if slices.EqualFunc(known, pools, func(a, b Pool) bool {
+			return comparePools(a, b) == 0 && a.Capacity == b.Capacity && a.Kept == b.Kept && slices.Equal(a.Suspended, b.Suspended)
+		}) {
 			return known
 		}
 	}

@@ -17,6 +17,7 @@ type sessionDocument struct {
 	Stopped    bool            `json:"stopped,omitempty"`
 	Invited    bool            `json:"invited,omitempty"`
 	Kept       []KeptPlaces    `json:"kept,omitempty"`
+	Suspended  []ServiceCode   `json:"suspended,omitempty"`
 }
 
 type breakDocument struct {
@@ -30,7 +31,7 @@ func EncodeSessions(sessions []Session) []byte {
 	for i, s := range sessions {
 		docs[i] = sessionDocument{
 			ID: s.ID, From: s.From.String(), Until: s.Until.String(), SlotLength: s.SlotLength, Capacity: s.Capacity,
-			Services: s.Services, Stopped: s.Stopped, Invited: s.Invited, Kept: s.Kept,
+			Services: s.Services, Stopped: s.Stopped, Invited: s.Invited, Kept: s.Kept, Suspended: s.Suspended,
 		}
 		for _, b := range s.Breaks {
 			docs[i].Breaks = append(docs[i].Breaks, breakDocument{b.From.String(), b.Until.String()})
@@ -58,6 +59,7 @@ func DecodeSessions(data []byte) ([]Session, error) {
 	for i, d := range docs {
 		s := Session{
 			ID: d.ID, SlotLength: d.SlotLength, Capacity: d.Capacity, Services: d.Services, Stopped: d.Stopped, Invited: d.Invited, Kept: d.Kept,
+			Suspended: d.Suspended,
 		}
 		var err error
 		if s.From, s.Until, err = timesOfDay(d.From, d.Until); err != nil {
@@ -102,13 +104,25 @@ type siteDocument struct {
 	Information     string   `json:"information,omitempty"`
 	Offline         bool     `json:"offline,omitempty"`
 	Publisher       string   `json:"publisher,omitempty"`
+
+	Suspended []suspensionDocument `json:"suspended,omitempty"`
+}
+
+type suspensionDocument struct {
+	Service ServiceCode `json:"service"`
+	Until   Date        `json:"until,omitempty"`
+	Reason  string      `json:"reason,omitempty"`
 }
 
 // EncodeSite writes a site's details as the JSON that ledgers store, without generation and version.
 func EncodeSite(s *Site) []byte {
+	var suspended []suspensionDocument
+	for _, u := range s.Suspended {
+		suspended = append(suspended, suspensionDocument(u))
+	}
 	return encodeDocument(siteDocument{
 		s.ID, s.Name, s.Type, s.AddressLines, s.Postcode, s.Lat, s.Lon, s.TimeZone, s.ODSCode, s.Region, s.ICB, s.Phone,
-		s.Accessibilities, s.Information, s.Offline, s.Publisher,
+		s.Accessibilities, s.Information, s.Offline, s.Publisher, suspended,
 	})
 }
 
@@ -118,10 +132,15 @@ func DecodeSite(data []byte) (Site, error) {
 	if err := json.Unmarshal(data, &d); err != nil {
 		return Site{}, fmt.Errorf("stored site: %w", err)
 	}
+	var suspended []Suspension
+	for _, u := range d.Suspended {
+		suspended = append(suspended, Suspension(u))
+	}
 	return Site{
 		ID: d.ID, Name: d.Name, Type: d.Type, AddressLines: d.AddressLines, Postcode: d.Postcode, Lat: d.Lat, Lon: d.Lon,
 		TimeZone: d.TimeZone, ODSCode: d.ODSCode, Region: d.Region, ICB: d.ICB, Phone: d.Phone,
 		Accessibilities: d.Accessibilities, Information: d.Information, Offline: d.Offline, Publisher: d.Publisher,
+		Suspended: suspended,
 	}, nil
 }
 

@@ -27,11 +27,14 @@ type Ledger interface {
 
 	// PutSite creates or replaces a site's details (never its generation); created tells which. The version is 1 at first
 	// and raised by each change; equal details keep it, so that a repeat changes nothing. A site that names no publisher
-	// keeps the one that is stored: see DecideSite.
+	// keeps the one that is stored, and every site its suspensions: see DecideSite.
 	PutSite(ctx context.Context, site Site, actor string) (created bool, err error)
 	// PutOwnSite is PutSite by the site's publisher: a stored site of another one is left alone, with CodeSiteUnknown. Of
 	// racing publishers that make the same site, one has it.
 	PutOwnSite(ctx context.Context, site Site, actor string) (created bool, err error)
+	// Suspend decides and writes that a site takes no new bookings of a service, or takes them again: the site's details with
+	// its next version, and its published days with their next revisions. See DecideSuspension.
+	Suspend(ctx context.Context, change SuspensionChange) (SuspensionResult, error)
 	// PutService creates or replaces a service, with versions as PutSite has them.
 	PutService(ctx context.Context, service Service, actor string) (created bool, err error)
 	// Services lists every service by code.

@@ -179,7 +179,7 @@ func (d *dayEntry) plannedKinds(s Slot, only ServiceCode, sums map[areaKey]*Free
 				i = len(kinds)
 				kinds = append(kinds, plannedKind{service: service, bounds: d.boundsOf(s, service, AccessPublic), sum: sums[key]})
 			}
-			if p.Access == AccessPublic {
+			if p.takes(service, AccessPublic) {
 				kinds[i].places += p.Capacity
 			}
 		}

@@ -9,6 +9,7 @@ import (
 // PublishState is what the ledger knows of a day that is to change, read in the transaction that changes it.
 type PublishState struct {
 	SiteKnown bool
+	Suspended []Suspension // of the site
 	Current   Day
 	Live      []Booking // every live row of the day
 	Unknown   []ServiceCode
@@ -40,7 +41,7 @@ func DecidePublish(st *PublishState, change *DayChange) (*PublishWrites, Publish
 	}
 	next := change.Day
 	next.Revision = st.Current.Revision + 1
-	next.Sessions = keep(st, change)
+	next.Sessions = suspend(keep(st, change), st.Suspended, next.Date)
 	unsupported := impact(st, change, &next, &result)
 	same := sameSessions(st.Current.Sessions, next.Sessions)
 	if change.Cancel {

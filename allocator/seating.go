@@ -18,7 +18,8 @@ import (
 // Pools of a higher access than the claim's take no part in its decision, although live claims may fill them: what is kept
 // for invited people is never given away, not even by pushing. A stopped pool takes part with as many places as
 // it had bookings when it was stopped (Kept): so it seats those, and leaves the other pools all of theirs; but somebody new
-// needs a pool that is open. Whoever has a claim already may sit anywhere, up to the pool's full capacity (Seat, Joins).
+// needs a pool that is open, and in which the service is not suspended. Whoever has a claim already may sit anywhere, up to
+// the pool's full capacity (Seat, Joins).
 //
 // # Two forms of one answer
 //
@@ -56,8 +57,7 @@ type Bound struct {
 // Bounds lists the bounds that decide about one more claim of the service with the given access, in a fixed order. It is
 // empty where no pool is open to the claim.
 func Bounds(pools []Pool, service ServiceCode, access Access) []Bound {
-	if !slices.ContainsFunc(pools, func(p Pool) bool { return p.Access <= access && p.Access != AccessStopped && p.Offers(service) }) &&
-		access != AccessStopped {
+	if access != AccessStopped && !slices.ContainsFunc(pools, func(p Pool) bool { return p.takes(service, access) }) {
 		return nil
 	}
 	open, masks := poolMasks(pools, access)

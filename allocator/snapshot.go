@@ -161,7 +161,7 @@ func (e *siteEntry) freeFrom(k *viewKey) bool {
 func (e *siteEntry) everOffers(service ServiceCode) bool {
 	for _, day := range e.days {
 		for _, s := range day.day.Sessions {
-			if slices.Contains(s.Services, service) {
+			if slices.Contains(s.Services, service) && !slices.Contains(s.Suspended, service) {
 				return true
 			}
 		}

@@ -178,7 +178,7 @@ func (x *exchange) checkType() error {
 var (
 	documentTypes = []string{"application/json"}
 	formTypes     = []string{"application/x-www-form-urlencoded"}
-	lineTypes     = []string{"application/x-ndjson", "application/ndjson", "application/jsonl"}
+	lineTypes     = []string{"application/x-ndjson", "application/ndjson", "application/jsonl", tableType}
 )
 
 // document decodes the body into its object. A body that may be left out reads as an empty object.

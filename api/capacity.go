@@ -13,11 +13,13 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
+	"muster/api/daytable"
 )
 
 // lineView is the answer to one line of an upload.
 type lineView struct {
 	Line   int              `json:"line"`
+	Lines  int              `json:"lines,omitempty"` // of a table: so many make the day
 	SiteID allocator.SiteID `json:"siteId,omitempty"`
 	Date   string           `json:"date,omitempty"`
 	*publishView
@@ -33,6 +35,7 @@ type upload struct {
 	x        *exchange
 	dryRun   bool
 	body     io.Reader
+	table    *daytable.Table // nil: each line is a document
 	queue    *lineQueue
 	reading  chan struct{} // closed when the goroutine has ended; nil before it was started
 	left     []line        // taken, not yet worked on
@@ -47,6 +50,9 @@ func (s *Server) uploadCapacity(_ context.Context, x *exchange) (reply, error) {
 	u := &upload{x: x, dryRun: q.boolean("dryRun"), queue: newLineQueue()}
 	if err := q.d.fail(); err != nil {
 		return reply{}, err
+	}
+	if x.isTable() {
+		u.table = new(daytable.Table)
 	}
 	if u.body = x.http.RequestBodyStream(); u.body == nil {
 		u.body = bytes.NewReader(append([]byte(nil), x.http.Request.Body()...))
@@ -143,22 +149,33 @@ func (u *upload) step() {
 	if len(u.left) == 0 {
 		u.left, whole = u.queue.take()
 	}
-	next := u.done + 1
-	if len(u.left) > 0 {
-		next = u.left[0].number
-	}
 	switch {
 	case len(u.left) == 0 && whole:
-		u.finished = true
+		if u.finished = true; u.table != nil {
+			u.publish(u.day(u.table.End()))
+		}
 	case len(u.left) == 0 || u.x.server.Draining():
-		u.answer(lineView{Line: next}, allocator.Refuse(allocator.CodeOverloaded, "the server is stopping; send this line and those after it again"))
+		u.answer(lineView{Line: u.next()}, allocator.Refuse(allocator.CodeOverloaded, "the server is stopping; send this line and those after it again"))
 		u.finished = true
 		u.x.code = allocator.CodeOverloaded
+	case u.table != nil:
+		u.publish(u.rows())
 	default:
 		batch := u.batch()
 		u.done = batch[len(batch)-1].view.Line
 		u.publish(batch)
 	}
+}
+
+// next is the line from which an upload that ends early is to go on.
+func (u *upload) next() int {
+	switch {
+	case u.table != nil && u.table.Waiting() > 0:
+		return u.table.Waiting()
+	case len(u.left) > 0:
+		return u.left[0].number
+	}
+	return u.done + 1
 }
 
 // change is a line that was decoded, or why it was not.
@@ -192,12 +209,7 @@ func (u *upload) batch() []change {
 
 func (u *upload) decode(l line) change {
 	c := change{view: lineView{Line: l.number}}
-	switch {
-	case l.tooBig:
-		c.err = refuseWith(fasthttp.StatusRequestEntityTooLarge, "the line has more than "+itoa(maxLineBytes)+" bytes")
-	case l.broken:
-		c.err = allocator.Refuse(allocator.CodeInvalid, "the upload broke off here; nothing of this line was done")
-	default:
+	if c.err = u.unreadable(l); c.err == nil {
 		c.req, c.err = DecodeCapacity(l.text)
 		c.req.Caller, c.req.DryRun = u.x.grant.caller(), u.dryRun
 		c.view.SiteID = c.req.Site

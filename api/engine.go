@@ -35,6 +35,8 @@ type Engine interface {
 	Day(ctx context.Context, site allocator.SiteID, date allocator.Date) (allocator.Day, error)
 	PublishDay(ctx context.Context, req allocator.PublishRequest) (allocator.PublishReply, error)
 	EditDays(ctx context.Context, req allocator.EditRequest) ([]allocator.EditedDay, error)
+	Suspend(ctx context.Context, req allocator.SuspensionRequest) (allocator.SuspensionReply, error)
+	Suspensions(ctx context.Context, site allocator.SiteID, caller allocator.Caller) ([]allocator.Suspension, error)
 	// PublishMany answers each request with a reply or an error at the same index. No (site, date) occurs twice in a call.
 	PublishMany(ctx context.Context, reqs []allocator.PublishRequest) ([]allocator.PublishReply, []error)
 

@@ -240,6 +240,14 @@ func (f *fake) EditDays(_ context.Context, req allocator.EditRequest) ([]allocat
 	return days, nil
 }
 
+func (f *fake) Suspend(_ context.Context, req allocator.SuspensionRequest) (allocator.SuspensionReply, error) {
+	return allocator.SuspensionReply{Changed: !req.Resume, Days: 28, Bookings: 12, Free: 340}, nil
+}
+
+func (f *fake) Suspensions(context.Context, allocator.SiteID, allocator.Caller) ([]allocator.Suspension, error) {
+	return []allocator.Suspension{{Service: "FLU:65+"}, {Service: "RSV:Adult", Until: 20970, Reason: "no vials"}}, nil
+}
+
 func (f *fake) FreeCapacity(_ context.Context, req allocator.FreeCapacityRequest) (allocator.FreeCapacityReply, error) {
 	return allocator.FreeCapacityReply{AsOf: slotStart, From: 20970, To: 20997, Rows: []allocator.FreeCapacity{
 		{Area: string(req.By) + " =1", Service: "RSV:Adult", Week: 20969, Sites: 3, Open: 2, Places: 40, Booked: 11, Free: 29},

@@ -18,9 +18,10 @@ const (
 type handler func(s *Server, ctx context.Context, x *exchange) (reply, error)
 
 const (
-	sitePath    = "/v1/sites/{siteId}"
-	uploadPath  = "/v1/capacity"
-	batchSuffix = ":batch"
+	sitePath       = "/v1/sites/{siteId}"
+	suspensionPath = "/v1/sites/{siteId}/suspensions/{service}"
+	uploadPath     = "/v1/capacity"
+	batchSuffix    = ":batch"
 )
 
 // route is one row of the contract. Scopes: any one of them suffices; none: open to the public.
@@ -69,6 +70,9 @@ func routes() []route {
 		{"putDay", put, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite}, classStaff, dayBody, (*Server).putDay},
 		{"closeDay", del, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite}, classStaff, noBody, (*Server).closeDay},
 		{"editDays", post, "/v1/sites/{siteId}/days:edit", []string{ScopeCapacityWrite}, classStaff, smallBody, (*Server).editDays},
+		{"listSuspensions", get, "/v1/sites/{siteId}/suspensions", []string{ScopeCapacityWrite, ScopeBookingsRead}, classStaff, noBody, (*Server).listSuspensions},
+		{"suspendService", put, suspensionPath, []string{ScopeCapacityWrite}, classStaff, smallBody, (*Server).suspendService},
+		{"resumeService", del, suspensionPath, []string{ScopeCapacityWrite}, classStaff, noBody, (*Server).resumeService},
 		{"listDayBookings", get, "/v1/sites/{siteId}/days/{date}/bookings", []string{ScopeBookingsRead}, classStaff, noBody, (*Server).listDayBookings},
 		{"bookWalkIn", post, "/v1/sites/{siteId}/walkins", []string{ScopeBookingsWrite}, classStaff, smallBody, (*Server).bookWalkIn},
 		{"getWorklistKeys", get, "/v1/worklist-keys", public, classFree, noBody, (*Server).getWorklistKeys},

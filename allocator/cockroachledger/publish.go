@@ -51,7 +51,7 @@ func together(changes []allocator.DayChange) int {
 type publishState struct {
 	now      time.Time
 	days     map[allocator.DayID]allocator.Day
-	sites    map[allocator.SiteID]bool
+	sites    map[allocator.SiteID]allocator.Site
 	live     map[allocator.DayID][]allocator.Booking
 	services map[allocator.ServiceCode]bool
 	changed  []time.Time // of the days and their live rows
@@ -89,8 +89,9 @@ func (st *publishState) decide(change *allocator.DayChange, set *changeSet) allo
 		}
 	}
 	slices.Sort(unknown)
+	site, known := st.sites[id.Site]
 	writes, result := allocator.DecidePublish(&allocator.PublishState{
-		SiteKnown: st.sites[id.Site], Current: current, Live: st.live[id], Unknown: unknown, Now: set.now,
+		SiteKnown: known, Suspended: site.Suspended, Current: current, Live: st.live[id], Unknown: unknown, Now: set.now,
 	}, change)
 	if writes == nil {
 		return result
@@ -112,7 +113,7 @@ func (st *publishState) decide(change *allocator.DayChange, set *changeSet) allo
 // the confirms that compare their revisions wait for the outcome.
 func (l *Ledger) readForPublish(ctx context.Context, tx pgx.Tx, changes []allocator.DayChange) (*publishState, error) {
 	st := &publishState{
-		days: make(map[allocator.DayID]allocator.Day), sites: make(map[allocator.SiteID]bool),
+		days: make(map[allocator.DayID]allocator.Day), sites: make(map[allocator.SiteID]allocator.Site),
 		live: make(map[allocator.DayID][]allocator.Booking), services: make(map[allocator.ServiceCode]bool),
 	}
 	ids := make([]allocator.DayID, len(changes))
@@ -132,16 +133,29 @@ func (l *Ledger) readForPublish(ctx context.Context, tx pgx.Tx, changes []alloca
 	batch := new(pgx.Batch)
 	batch.Queue(l.q.Now).QueryRow(func(row pgx.Row) error { return row.Scan(&st.now) })
 	batch.Queue(l.q.DaysForUpdate, sites, dates).Query(st.keepDays)
-	batch.Queue(l.q.SiteFacts, sites).Query(func(rows pgx.Rows) error {
-		return eachText(rows, 2, func(site string) { st.sites[allocator.SiteID(site)] = true })
-	})
+	batch.Queue(l.q.SiteDetails, sites).Query(st.keepSites)
 	batch.Queue(l.q.KnownServices, codes).Query(func(rows pgx.Rows) error {
-		return eachText(rows, 0, func(code string) { st.services[allocator.ServiceCode(code)] = true })
+		var code string
+		_, err := pgx.ForEachRow(rows, []any{&code}, func() error {
+			st.services[allocator.ServiceCode(code)] = true
+			return nil
+		})
+		return err
 	})
 	batch.Queue(l.q.LiveByDay, sites, dates, firsts, lasts).Query(st.keepLive)
 	err := tx.SendBatch(ctx, batch).Close()
 	st.now = st.now.UTC()
 	return st, err
+}
+
+func (st *publishState) keepSites(rows pgx.Rows) error {
+	var id, details string
+	_, err := pgx.ForEachRow(rows, []any{&id, &details}, func() error {
+		site, err := allocator.DecodeSite([]byte(details))
+		st.sites[allocator.SiteID(id)] = site
+		return err
+	})
+	return err
 }
 
 func (st *publishState) keepDays(rows pgx.Rows) error {
@@ -166,19 +180,6 @@ func (st *publishState) keepLive(rows pgx.Rows) error {
 		id := allocator.DayID{Site: b.Slot.Site, Date: b.Date}
 		st.live[id] = append(st.live[id], b)
 		st.changed = append(st.changed, changed)
-	}
-	return rows.Err()
-}
-
-// eachText visits the first column of rows, a text; the others are skipped.
-func eachText(rows pgx.Rows, others int, visit func(text string)) error {
-	var text string
-	targets := append([]any{&text}, make([]any, others)...)
-	for rows.Next() {
-		if err := rows.Scan(targets...); err != nil {
-			return err
-		}
-		visit(text)
 	}
 	return rows.Err()
 }

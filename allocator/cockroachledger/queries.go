@@ -24,8 +24,8 @@ type queries struct {
 	ChangedDays, EndedClaims, LivePlaces, EndedSince, LiveHolds, RevisionsFrom, Generations string
 	SchemaVersion, ReadSetting, StoreSetting                                                string
 	SiteForUpdate, PutSite, ServiceForUpdate, PutService, CreateService                     string
-	Services, KnownServices, Sites, Site                                                    string
-	Days, Day, DaysByID, DaysForUpdate, PutDays                                             string
+	Services, KnownServices, Sites, Site, SiteDetails                                       string
+	Days, Day, DaysByID, DaysForUpdate, SiteDaysForUpdate, PutDays                          string
 	Epochs, EpochHistory, OpenEpoch                                                         string
 	Unsequenced, LastSeq, Sequence, JournalAfter                                            string
 }

@@ -43,6 +43,10 @@ func (l *ledger) PutOwnSite(ctx context.Context, site allocator.Site, actor stri
 	return around(l.plan, "put-own-site", func() (bool, error) { return l.next.PutOwnSite(ctx, site, actor) })
 }
 
+func (l *ledger) Suspend(ctx context.Context, change allocator.SuspensionChange) (allocator.SuspensionResult, error) {
+	return around(l.plan, "suspend", func() (allocator.SuspensionResult, error) { return l.next.Suspend(ctx, change) })
+}
+
 func (l *ledger) PutService(ctx context.Context, service allocator.Service, actor string) (bool, error) {
 	return around(l.plan, "put-service", func() (bool, error) { return l.next.PutService(ctx, service, actor) })
 }

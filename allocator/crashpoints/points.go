@@ -54,6 +54,7 @@ var steps = []step{
 	{"open-epoch", ledgerPort, "OpenEpoch", true},
 	{"put-site", ledgerPort, "PutSite", true},
 	{"put-own-site", ledgerPort, "PutOwnSite", true},
+	{"suspend", ledgerPort, "Suspend", true},
 	{"put-service", ledgerPort, "PutService", true},
 	{"services", ledgerPort, "Services", false},
 	{"sites", ledgerPort, "Sites", false},

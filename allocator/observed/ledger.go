@@ -59,6 +59,13 @@ func (l *ledger) PutOwnSite(ctx context.Context, site allocator.Site, actor stri
 	return created, err
 }
 
+func (l *ledger) Suspend(ctx context.Context, change allocator.SuspensionChange) (allocator.SuspensionResult, error) {
+	c := l.port.begin("Suspend")
+	result, err := l.next.Suspend(ctx, change)
+	c.end(err)
+	return result, err
+}
+
 func (l *ledger) PutService(ctx context.Context, service allocator.Service, actor string) (bool, error) {
 	c := l.port.begin("PutService")
 	created, err := l.next.PutService(ctx, service, actor)

@@ -94,7 +94,7 @@ func (l *Ledger) Publish(ctx context.Context, changes []allocator.DayChange) ([]
 type publishing struct {
 	t        *tx
 	now      int64
-	sites    map[allocator.SiteID]bool
+	sites    map[allocator.SiteID]allocator.Site
 	services map[allocator.ServiceCode]bool
 	days     map[allocator.DayID]allocator.Day
 	live     map[allocator.DayID][]allocator.Booking
@@ -106,7 +106,7 @@ type publishing struct {
 // publishing reads what a batch of changes needs.
 func (t *tx) publishing(changes []allocator.DayChange) (p *publishing, err error) {
 	p = &publishing{
-		t: t, now: t.now, sites: make(map[allocator.SiteID]bool), services: make(map[allocator.ServiceCode]bool),
+		t: t, now: t.now, sites: make(map[allocator.SiteID]allocator.Site), services: make(map[allocator.ServiceCode]bool),
 		live: make(map[allocator.DayID][]allocator.Booking), dated: make(map[allocator.DayID]int64),
 	}
 	ids := make([]allocator.DayID, len(changes))
@@ -131,26 +131,29 @@ func (t *tx) publishing(changes []allocator.DayChange) (p *publishing, err error
 			}
 		}
 	}
-	if err := known(t, "SELECT site_id FROM sites WHERE site_id IN (SELECT value FROM json_each(?))", sites, p.sites); err != nil {
+	err = t.each("SELECT "+siteColumns+" FROM sites s WHERE s.site_id IN (SELECT value FROM json_each(?))", sites.argument(),
+		func(scan func(into ...any) error) error {
+			site, err := scanSite(scan)
+			p.sites[site.ID] = site
+			return err
+		})
+	if err != nil {
 		return nil, err
 	}
-	if err := known(t, "SELECT service FROM services WHERE service IN (SELECT value FROM json_each(?))", services, p.services); err != nil {
+	err = t.each("SELECT service FROM services WHERE service IN (SELECT value FROM json_each(?))", services.argument(),
+		func(scan func(into ...any) error) error {
+			var code allocator.ServiceCode
+			err := scan(&code)
+			p.services[code] = true
+			return err
+		})
+	if err != nil {
 		return nil, err
 	}
 	if p.days, err = t.days(ids); err != nil {
 		return nil, err
 	}
 	return p, t.readLive(p, ids)
-}
-
-// known marks the names that a query finds.
-func known[K ~string](t *tx, query string, in list, into map[K]bool) error {
-	return t.each(query, in.argument(), func(scan func(into ...any) error) error {
-		var name K
-		err := scan(&name)
-		into[name] = true
-		return err
-	})
 }
 
 // readLive reads the live rows of days, by way of the index of places: see the CHECK on starts_at.
@@ -175,8 +178,9 @@ func (p *publishing) decide(change *allocator.DayChange) (allocator.PublishResul
 	if !ok {
 		current = allocator.Day{Site: id.Site, Date: id.Date}
 	}
+	site, known := p.sites[id.Site]
 	st := &allocator.PublishState{
-		SiteKnown: p.sites[id.Site], Current: current, Live: p.live[id], Unknown: p.unknown(change.Day.Sessions),
+		SiteKnown: known, Suspended: site.Suspended, Current: current, Live: p.live[id], Unknown: p.unknown(change.Day.Sessions),
 		Now: instant(p.now),
 	}
 	writes, result := allocator.DecidePublish(st, change)
@@ -197,13 +201,19 @@ func (p *publishing) decide(change *allocator.DayChange) (allocator.PublishResul
 		ended[b.Key] = true
 	}
 	p.live[id] = slices.DeleteFunc(slices.Clone(p.live[id]), func(b allocator.Booking) bool { return ended[b.Key] })
-	if _, again := p.dated[id]; !again {
-		p.order = append(p.order, id)
-	}
-	p.days[id], p.dated[id] = writes.Day, p.now
+	p.put(writes.Day)
 	p.events = append(p.events, writes.Events...)
 	p.now = p.t.l.clock.next()
 	return result, nil
+}
+
+// put lets a day be written as it is now.
+func (p *publishing) put(day allocator.Day) {
+	id := allocator.DayID{Site: day.Site, Date: day.Date}
+	if _, again := p.dated[id]; !again {
+		p.order = append(p.order, id)
+	}
+	p.days[id], p.dated[id] = day, p.now
 }
 
 // unknown lists the services of sessions that do not exist, by code.

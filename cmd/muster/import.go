@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"muster/api"
 	"muster/cmd/muster/bulk"
@@ -11,7 +13,7 @@ import (
 
 type importCommands struct {
 	Sites     importSitesCommand     `cmd:"" help:"Sites, from CSV whose first line names the columns."`
-	Capacity  importCapacityCommand  `cmd:"" help:"Days of sessions, one JSON document a line, as POST /v1/capacity takes them."`
+	Capacity  importCapacityCommand  `cmd:"" help:"Days of sessions: one JSON document a line, as POST /v1/capacity takes them, or FILE.csv with a session in each line."`
 	Postcodes importPostcodesCommand `cmd:"" help:"More or newer postcodes, from CSV, into --data."`
 	Links     importLinksCommand     `cmd:"" name:"smart-links" help:"Sites and capacity of any publisher of SMART Scheduling Links."`
 }
@@ -64,5 +66,9 @@ type importCapacityCommand struct {
 
 // Run loads capacity.
 func (c *importCapacityCommand) Run(p *program) error {
-	return c.load(p, bulk.Capacity{Decode: api.DecodeCapacity, CreateServices: c.CreateServices}.Load)
+	capacity := bulk.Capacity{Decode: api.DecodeCapacity, CreateServices: c.CreateServices}
+	if strings.EqualFold(filepath.Ext(c.File), ".csv") {
+		return c.load(p, capacity.LoadTable)
+	}
+	return c.load(p, capacity.Load)
 }

@@ -55,6 +55,7 @@ var ways = map[string]way{
 
 	"put-site":     {traffic: (*course).putSite},
 	"put-own-site": {traffic: (*course).putOwnSite},
+	"suspend":      {traffic: (*course).suspend},
 	"put-service":  {traffic: (*course).putService},
 	"services":     {traffic: (*course).putService},
 	"sites":        {start: true, most: 2, traffic: (*course).rest},
@@ -228,6 +229,12 @@ func (c *course) putSite() {
 
 func (c *course) putOwnSite() {
 	c.desk.putOwnSite(c.guest(), "OWN", fmt.Sprint("Site renamed ", c.desk.serial.Add(1)))
+}
+
+// suspend suspends a service at a site where nobody else books.
+func (c *course) suspend() {
+	p := c.open()
+	c.desk.put(c.guest(), "/v1/sites/"+string(p.id)+"/suspensions/"+string(serviceA), object{"reason": "stock"})
 }
 
 func (c *course) putService() {

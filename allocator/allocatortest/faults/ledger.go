@@ -49,6 +49,13 @@ func (f Ledger) PutOwnSite(ctx context.Context, site allocator.Site, actor strin
 	return run(ctx, f.Plan, f.Carry, "PutOwnSite", what{site, actor}, func(ctx context.Context) (bool, error) { return f.Ledger.PutOwnSite(ctx, site, actor) })
 }
 
+// Suspend implements allocator.Ledger.
+func (f Ledger) Suspend(ctx context.Context, change allocator.SuspensionChange) (allocator.SuspensionResult, error) {
+	return run(ctx, f.Plan, f.Carry, "Suspend", what{change}, func(ctx context.Context) (allocator.SuspensionResult, error) {
+		return f.Ledger.Suspend(ctx, change)
+	})
+}
+
 // PutService implements allocator.Ledger.
 func (f Ledger) PutService(ctx context.Context, service allocator.Service, actor string) (bool, error) {
 	return run(ctx, f.Plan, f.Carry, "PutService", what{service, actor}, func(ctx context.Context) (bool, error) { return f.Ledger.PutService(ctx, service, actor) })

@@ -175,3 +175,14 @@ func (l *Ledger) ended(site allocator.SiteID, since time.Time) (ended []allocato
 	}
 	return ended
 }
+
+// daysOf lists a site's published days from a date on, by date.
+func (l *Ledger) daysOf(site allocator.SiteID, from allocator.Date) (days []allocator.Day) {
+	for id, day := range l.days {
+		if id.Site == site && id.Date >= from {
+			days = append(days, day)
+		}
+	}
+	slices.SortFunc(days, func(a, b allocator.Day) int { return int(a.Date) - int(b.Date) })
+	return days
+}

@@ -152,9 +152,10 @@ func (l *Ledger) Publish(ctx context.Context, changes []allocator.DayChange) ([]
 
 func (l *Ledger) publish(change *allocator.DayChange) allocator.PublishResult {
 	id := allocator.DayID{Site: change.Day.Site, Date: change.Day.Date}
-	_, known := l.sites[id.Site]
+	site, known := l.sites[id.Site]
 	st := &allocator.PublishState{
 		SiteKnown: known,
+		Suspended: site.Suspended,
 		Current:   l.day(id),
 		Live:      l.rowsOf(id.Site, func(r *row) bool { return r.Status.Live() && r.Date == id.Date }),
 		Unknown:   l.unknown(change.Day.Sessions),
@@ -175,6 +176,31 @@ func (l *Ledger) publish(change *allocator.DayChange) allocator.PublishResult {
 	l.emit(writes.Events...)
 	l.days[id], l.changed[id] = stored(writes.Day), st.Now
 	return result
+}
+
+// Suspend changes a site and its days.
+func (l *Ledger) Suspend(ctx context.Context, change allocator.SuspensionChange) (allocator.SuspensionResult, error) {
+	if err := l.enter(ctx); err != nil {
+		return allocator.SuspensionResult{}, err
+	}
+	defer l.leave()
+	site, ok := l.sites[change.Site]
+	if !ok {
+		return allocator.SuspensionResult{}, nil
+	}
+	now := l.instant()
+	writes, result := allocator.DecideSuspension(site, l.daysOf(change.Site, change.From), &change, now)
+	if writes == nil {
+		return result, nil
+	}
+	result.Site.Version++
+	l.sites[site.ID] = result.Site
+	for _, day := range writes.Days {
+		id := allocator.DayID{Site: day.Site, Date: day.Date}
+		l.days[id], l.changed[id] = stored(day), now
+	}
+	l.emit(writes.Events...)
+	return result, nil
 }
 
 // unknown lists the services of sessions that do not exist, by code.

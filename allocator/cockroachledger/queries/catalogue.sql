@@ -40,6 +40,9 @@ SELECT s.service FROM services s WHERE s.service = ANY ($1::TEXT[]);
 -- name: Sites
 SELECT s.generation, s.version, s.details FROM sites s WHERE s.site_id > $1::TEXT ORDER BY s.site_id LIMIT $2::INT8;
 
+-- name: SiteDetails
+SELECT s.site_id, s.details FROM sites s WHERE s.site_id = ANY ($1::TEXT[]);
+
 -- name: Site
 SELECT s.generation, s.version, s.details FROM sites s WHERE s.site_id = $1::TEXT;
 
@@ -61,6 +64,10 @@ SELECT d.site_id, d.date, d.revision, d.sessions, d.changed_at
 FROM unnest($1::TEXT[], $2::INT4[]) AS q(site_id, date)
 JOIN days d ON d.site_id = q.site_id AND d.date = q.date
 FOR UPDATE OF d;
+
+-- name: SiteDaysForUpdate
+SELECT d.site_id, d.date, d.revision, d.sessions, d.changed_at FROM days d
+WHERE d.site_id = $1::TEXT AND d.date >= $2::INT4 ORDER BY d.date FOR UPDATE;
 
 -- name: PutDays
 INSERT INTO days (site_id, date, revision, sessions, changed_at)

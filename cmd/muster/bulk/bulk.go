@@ -47,6 +47,19 @@ type loader interface {
 	write(ctx context.Context, failed func(line int, err error)) error
 }
 
+// grouping is what a loader does besides that makes one write of several lines.
+type grouping interface {
+	// lost takes in a line that could not be read; false: nothing of the file matters.
+	lost(number int, err error) bool
+	// skip takes notice of a line before those to load, begin that these begin.
+	skip(l line)
+	begin()
+	// end says that the file has no more lines, so that nothing needs to wait for them.
+	end()
+	// waiting is the first of the lines that were taken in and wait for others; 0: none does.
+	waiting() int
+}
+
 // Report tells what became of a file.
 type Report struct {
 	Lines  int // read, earlier runs included
@@ -60,6 +73,7 @@ const maxLinesShown = 1000
 type run struct {
 	job      *Job
 	loader   loader
+	groups   grouping // the loader, where it is one; nil: a line is a write
 	file     *os.File
 	lines    *lineReader
 	size     int64
@@ -85,6 +99,7 @@ func (j *Job) run(ctx context.Context, l loader) (Report, error) {
 	}
 	defer file.Close()
 	r := &run{job: j, loader: l, file: file, lines: newLineReader(file), progress: NewProgress(j.Messages, "lines")}
+	r.groups, _ = l.(grouping)
 	if err := r.prepare(); err != nil {
 		return Report{}, err
 	}
@@ -136,6 +151,9 @@ func (r *run) all(ctx context.Context) error {
 		}
 		l, err := r.lines.next()
 		if err == io.EOF {
+			if r.groups != nil {
+				r.groups.end()
+			}
 			return r.flush(ctx)
 		}
 		if err != nil {
@@ -163,11 +181,15 @@ func (r *run) take(l line) (full bool, err error) {
 		}
 	}
 	if l.number <= r.point.Line {
+		r.skip(l)
 		return false, nil
 	}
 	r.pending++
 	if l.tooLong {
-		r.refuse(l.number, fmt.Errorf("is longer than %d bytes", MaxLineBytes))
+		fault := fmt.Errorf("is longer than %d bytes", MaxLineBytes)
+		if r.groups == nil || !r.groups.lost(l.number, fault) {
+			r.refuse(l.number, fault)
+		}
 		return r.pending >= maxPending, nil
 	}
 	full, fault := r.loader.line(l.number, l.text)
@@ -175,6 +197,16 @@ func (r *run) take(l line) (full bool, err error) {
 		r.refuse(l.number, fault)
 	}
 	return full || r.pending >= maxPending, nil
+}
+
+// skip passes by a line before those to load.
+func (r *run) skip(l line) {
+	if r.groups == nil {
+		return
+	}
+	if r.groups.skip(l); l.number == r.point.Line {
+		r.groups.begin()
+	}
 }
 
 // maxPending bounds the lines between two checkpoints, bad ones included.
@@ -195,7 +227,11 @@ func (r *run) flush(ctx context.Context) error {
 	if err := r.write(ctx); err != nil {
 		return err
 	}
-	r.point.Line, r.point.Failed, r.pending = max(r.point.Line, r.lines.number), r.failed, 0
+	done := r.lines.number
+	if r.groups != nil && r.groups.waiting() > 0 {
+		done = r.groups.waiting() - 1
+	}
+	r.point.Line, r.point.Failed, r.pending = max(r.point.Line, done), r.failed, 0
 	r.progress.Show(r.point.Line, r.failed, float64(r.lines.offset)/float64(max(r.size, 1)))
 	if time.Since(r.saved) > time.Second {
 		r.save()

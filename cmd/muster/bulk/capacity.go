@@ -30,13 +30,17 @@ const (
 
 // Load loads one file of capacity.
 func (c Capacity) Load(ctx context.Context, job Job) (Report, error) {
+	return job.run(ctx, c.loader(&job))
+}
+
+func (c Capacity) loader(job *Job) *capacityLoader {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return job.run(ctx, &capacityLoader{
+	return &capacityLoader{
 		Capacity: c, ledger: job.Ledger, actor: job.Actor,
 		zones: make(map[allocator.SiteID]*time.Location), taken: make(map[siteDate]bool),
-	})
+	}
 }
 
 type siteDate struct {
@@ -55,7 +59,7 @@ type capacityLoader struct {
 }
 
 type numbered struct {
-	line   int
+	lines  []int // that the change was made of
 	change allocator.DayChange
 }
 
@@ -72,7 +76,7 @@ func (c *capacityLoader) line(number int, text []byte) (bool, error) {
 	if err != nil {
 		return false, explain(err)
 	}
-	n := numbered{number, allocator.DayChange{
+	n := numbered{[]int{number}, allocator.DayChange{
 		Day:     allocator.Day{Site: req.Site, Date: req.Date, Sessions: req.Day.Sessions},
 		IfMatch: req.IfMatch, DryRun: req.DryRun, Cancel: req.Cancel, Actor: c.actor, Services: c.CreateServices,
 	}}
@@ -117,18 +121,18 @@ func (c *capacityLoader) write(ctx context.Context, failed func(int, error)) err
 // tried again as a whole.
 func (c *capacityLoader) publish(ctx context.Context, failed func(int, error)) error {
 	var changes []allocator.DayChange
-	var lines []int
+	var asked []int // of the batch
 	faults := make(map[int]error)
-	for _, n := range c.batch {
-		fault, err := c.check(ctx, &n.change)
+	for i := range c.batch {
+		fault, err := c.check(ctx, &c.batch[i].change)
 		if err != nil {
 			return err
 		}
 		if fault != nil {
-			faults[n.line] = fault
+			faults[i] = fault
 			continue
 		}
-		changes, lines = append(changes, n.change), append(lines, n.line)
+		changes, asked = append(changes, c.batch[i].change), append(asked, i)
 	}
 	if len(changes) > 0 {
 		results, err := c.ledger.Publish(ctx, changes)
@@ -140,13 +144,13 @@ func (c *capacityLoader) publish(ctx context.Context, failed func(int, error)) e
 		}
 		for i := range results {
 			if fault := refusalOf(&results[i]); fault != nil {
-				faults[lines[i]] = fault
+				faults[asked[i]] = fault
 			}
 		}
 	}
-	for _, n := range c.batch {
-		if fault := faults[n.line]; fault != nil {
-			failed(n.line, fault)
+	for i := range c.batch {
+		if fault := faults[i]; fault != nil {
+			c.batch[i].spread(fault, failed)
 		}
 	}
 	c.batch = c.batch[:0]

@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"muster/allocator"
+	"muster/api/daytable"
 )
 
 // columns says where each detail of a site is in a line; -1: nowhere.
@@ -46,12 +47,7 @@ func columnsOf(header []string) (c columns, unused []string, err error) {
 		c[detail] = -1
 	}
 	for i, title := range header {
-		plain := strings.Map(func(r rune) rune {
-			if !unicode.IsLetter(r) {
-				return -1
-			}
-			return unicode.ToLower(r)
-		}, title)
+		plain := daytable.Plain(title)
 		found := false
 		for detail, names := range columnNames {
 			if !slices.Contains(names, plain) {

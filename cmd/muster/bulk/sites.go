@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base32"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"muster/allocator"
+	"muster/api/daytable"
 )
 
 // Sites loads files of sites.
@@ -32,6 +32,8 @@ const (
 func (s Sites) Load(ctx context.Context, job Job) (Report, error) {
 	return job.run(ctx, &siteLoader{Sites: s, ledger: job.Ledger, actor: job.Actor, messages: job.Messages})
 }
+
+var errNoHeader = errors.New("there is no header before it")
 
 type siteLoader struct {
 	Sites
@@ -53,7 +55,7 @@ func (s *siteLoader) header(text []byte) (bool, error) {
 	if !utf8.Valid(text) {
 		return false, errors.New("the header is not valid UTF-8")
 	}
-	fields, err := splitLine(string(text))
+	fields, err := daytable.Split(string(text))
 	if err != nil {
 		return false, err
 	}
@@ -70,29 +72,17 @@ func (s *siteLoader) header(text []byte) (bool, error) {
 	return true, nil
 }
 
-// splitLine splits a line of CSV. Fields hold no line ends, so that a stray quote spoils one line and not the rest.
-func splitLine(text string) ([]string, error) {
-	if !strings.Contains(text, `"`) {
-		return strings.Split(text, ","), nil
-	}
-	fields, err := csv.NewReader(strings.NewReader(text)).Read()
-	if err != nil {
-		return nil, errors.New("its quotes do not match (a field may hold no line end)")
-	}
-	return fields, nil
-}
-
 func (s *siteLoader) line(number int, text []byte) (bool, error) {
 	if len(strings.TrimSpace(string(text))) == 0 {
 		return false, nil
 	}
 	if s.width == 0 {
-		return false, errors.New("there is no header before it")
+		return false, errNoHeader
 	}
 	if !utf8.Valid(text) {
 		return false, errors.New("is not valid UTF-8")
 	}
-	fields, err := splitLine(string(text))
+	fields, err := daytable.Split(string(text))
 	if err != nil {
 		return false, err
 	}
