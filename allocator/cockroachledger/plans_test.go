@@ -28,6 +28,7 @@ var fill = []string{
 	`INSERT INTO journal (id, bucket, seq, events, keys, actors, recorded_at)
 		SELECT gen_random_uuid(), i % 16, CASE WHEN i <= 20000 THEN i END, 1, ARRAY[i * 7919], ARRAY['a'], now() + i * interval '1 ms'
 		FROM generate_series(1, 21000) i`,
+	`INSERT INTO webhooks (webhook_id, version, details) SELECT 'w' || i, 1, '{}' FROM generate_series(1, 3000) i`,
 	`ANALYZE`,
 }
 
@@ -91,6 +92,7 @@ func TestPlans(t *testing.T) {
 		"Sites":          {l.q.Sites, []any{"S1", int64(100)}},
 		"Unsequenced":    {l.q.Unsequenced, []any{buckets, int64(256)}},
 		"LastSeq":        {l.q.LastSeq, nil},
+		"Webhooks":       {l.q.Webhooks, []any{"w1", int64(100)}},
 		"Sequence":       {l.q.Sequence, []any{[][16]byte{{1}}, one}},
 		"JournalAfter":   {l.q.JournalAfter, []any{int64(19_900), int64(40_000), int64(100)}},
 	} {

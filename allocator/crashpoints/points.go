@@ -72,6 +72,9 @@ var steps = []step{
 	{"generations", ledgerPort, "Generations", false},
 	{"changed", ledgerPort, "Changed", false},
 	{"events", ledgerPort, "Events", true}, // reading numbers what was not numbered yet
+	{"last-event", ledgerPort, "LastEvent", false},
+	{"webhooks", ledgerPort, "Webhooks", false},
+	{"swap-webhook", ledgerPort, "SwapWebhook", true},
 	{"now", ledgerPort, "Now", false},
 	{"close", ledgerPort, "Close", false},
 
@@ -87,6 +90,7 @@ var steps = []step{
 	{"reply-day", replyPort, "", false},
 	{"reply-upload", replyPort, "", false},
 	{"reply-catalogue", replyPort, "", false},
+	{"reply-webhook", replyPort, "", false},
 	{"reply-read", replyPort, "", false},
 }
 

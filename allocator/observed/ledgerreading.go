@@ -90,3 +90,10 @@ func (l *ledger) Changed(ctx context.Context, since time.Time) (allocator.Change
 	c.end(err)
 	return changed, err
 }
+
+func (l *ledger) Webhooks(ctx context.Context, after string, limit int) ([]allocator.WebhookRow, error) {
+	c := l.port.begin("Webhooks")
+	rows, err := l.next.Webhooks(ctx, after, limit)
+	c.end(err)
+	return rows, err
+}

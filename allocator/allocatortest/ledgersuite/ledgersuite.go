@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) allocator.Ledger) {
 		{"Impact", testImpact},
 		{"State", testState},
 		{"Events", testEvents},
+		{"Webhooks", testWebhooks},
 		{"Races", testRaces},
 		{"PublishRaces", testPublishRaces},
 		{"Workload", testWorkload},
