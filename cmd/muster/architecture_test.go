@@ -81,9 +81,10 @@ var rooms = []room{
 	{path: "muster/cmd/muster", may: []string{"muster/*", "github.com/alecthomas/kong", metricsLib, redisLib}, outside: true},
 	{path: "muster/cmd/muster/bulk", may: []string{core}, outside: true},
 	{path: "muster/cmd/muster/devissuer", may: []string{joseLib}, outside: true},
-	{path: "muster/cmd/muster/linksimport", may: []string{core, "muster/cmd/muster/bulk"}, outside: true},
+	{path: "muster/cmd/muster/linksimport", may: []string{core, "muster/cmd/muster/bulk", "muster/publicweb"}, outside: true},
 	{path: "muster/cmd/muster/sample", may: []string{core}},
 	{path: "muster/cmd/muster/tracing", may: []string{core, "muster/allocator/observed", otelLib}},
+	{path: "muster/publicweb", outside: true},
 	{path: "muster/smartlinks", may: []string{core, "github.com/klauspost/compress/flate"}},
 	{path: "muster/smartlinks/linkstest", testing: true, outside: true},
 	{path: "muster/loadtest/attack", may: []string{
