@@ -81,6 +81,8 @@ type Ledger interface {
 
 	// Webhooks lists up to limit subscriptions by id, after the given one.
 	Webhooks(ctx context.Context, after string, limit int) ([]WebhookRow, error)
+	// Webhook reads one; ok is false where there is none.
+	Webhook(ctx context.Context, id string) (row WebhookRow, ok bool, err error)
 	// SwapWebhook replaces, makes or removes a subscription, where its version is the one before next's; false where it has
 	// another version, and then nothing is changed. Repeated, it answers true as long as nothing else happened since. See
 	// DecideWebhook.

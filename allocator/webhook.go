@@ -1,5 +1,7 @@
 package allocator
 
+import "crypto/cipher"
+
 // WebhookRow is a publisher's subscription to events as ledgers keep it: a document of package webhooks under its id. The
 // version is 1 at first and raised by one with each change.
 type WebhookRow struct {
@@ -22,3 +24,10 @@ func DecideWebhook(stored *WebhookRow, next WebhookRow) (done, write bool) {
 	done = stored.Version == next.Version-1
 	return done, done
 }
+
+// WebhookCipher encrypts the secrets that sign webhooks, by a key that follows from the installation's secret. Safe for
+// concurrent use.
+func (a *Allocator) WebhookCipher() cipher.AEAD { return a.secret.webhooks }
+
+// LedgerError gives a ledger's failure the code with which it is answered; nil stays nil, and a refusal as it is.
+func LedgerError(err error) error { return ledgerError(err) }

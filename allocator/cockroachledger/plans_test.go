@@ -92,6 +92,7 @@ func TestPlans(t *testing.T) {
 		"Sites":          {l.q.Sites, []any{"S1", int64(100)}},
 		"Unsequenced":    {l.q.Unsequenced, []any{buckets, int64(256)}},
 		"LastSeq":        {l.q.LastSeq, nil},
+		"Webhook":        {l.q.Webhook, []any{"w1"}},
 		"Webhooks":       {l.q.Webhooks, []any{"w1", int64(100)}},
 		"Sequence":       {l.q.Sequence, []any{[][16]byte{{1}}, one}},
 		"JournalAfter":   {l.q.JournalAfter, []any{int64(19_900), int64(40_000), int64(100)}},

@@ -36,6 +36,31 @@ func (l *Ledger) Webhooks(ctx context.Context, after string, limit int) (found [
 	return found, err
 }
 
+// Webhook reads one.
+func (l *Ledger) Webhook(ctx context.Context, id string) (row allocator.WebhookRow, ok bool, err error) {
+	err = l.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, l.q.Webhook, id)
+		if err != nil {
+			return err
+		}
+		found, err := oneWebhook(rows)
+		if ok = found != nil; ok {
+			row = *found
+		}
+		return err
+	})
+	return row, ok, err
+}
+
+// oneWebhook reads the only row; nil where there is none.
+func oneWebhook(rows pgx.Rows) (*allocator.WebhookRow, error) {
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByPos[allocator.WebhookRow])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return row, err
+}
+
 // SwapWebhook compares versions and sets.
 func (l *Ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (done bool, err error) {
 	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
@@ -43,8 +68,8 @@ func (l *Ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (do
 		if err != nil {
 			return err
 		}
-		stored, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByPos[allocator.WebhookRow])
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		stored, err := oneWebhook(rows)
+		if err != nil {
 			return err
 		}
 		var write bool

@@ -139,6 +139,14 @@ func (l *ledger) Webhooks(ctx context.Context, after string, limit int) ([]alloc
 	return around(l.plan, "webhooks", func() ([]allocator.WebhookRow, error) { return l.next.Webhooks(ctx, after, limit) })
 }
 
+func (l *ledger) Webhook(ctx context.Context, id string) (row allocator.WebhookRow, ok bool, err error) {
+	err = l.plan.Around("webhook", func() error {
+		row, ok, err = l.next.Webhook(ctx, id)
+		return err
+	})
+	return row, ok, err
+}
+
 func (l *ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (bool, error) {
 	return around(l.plan, "swap-webhook", func() (bool, error) { return l.next.SwapWebhook(ctx, next) })
 }

@@ -74,6 +74,7 @@ var steps = []step{
 	{"events", ledgerPort, "Events", true}, // reading numbers what was not numbered yet
 	{"last-event", ledgerPort, "LastEvent", false},
 	{"webhooks", ledgerPort, "Webhooks", false},
+	{"webhook", ledgerPort, "Webhook", false},
 	{"swap-webhook", ledgerPort, "SwapWebhook", true},
 	{"now", ledgerPort, "Now", false},
 	{"close", ledgerPort, "Close", false},

@@ -31,12 +31,25 @@ func (l *Ledger) Webhooks(ctx context.Context, after string, limit int) (found [
 	return found, err
 }
 
+// Webhook reads one.
+func (l *Ledger) Webhook(ctx context.Context, id string) (row allocator.WebhookRow, ok bool, err error) {
+	err = l.read(ctx, func(t *tx) (err error) {
+		row, ok, err = t.webhook(id)
+		return err
+	})
+	return row, ok, err
+}
+
+func (t *tx) webhook(id string) (row allocator.WebhookRow, ok bool, err error) {
+	ok, err = t.one("SELECT webhook_id, version, details FROM webhooks WHERE webhook_id = ?", []any{id}, &row.ID, &row.Version, &row.Details)
+	return row, ok, err
+}
+
 // SwapWebhook compares versions and sets.
 func (l *Ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (done bool, err error) {
 	err = l.write(ctx, func(t *tx) error {
 		var present *allocator.WebhookRow
-		stored := allocator.WebhookRow{ID: next.ID}
-		found, err := t.one("SELECT version, details FROM webhooks WHERE webhook_id = ?", []any{next.ID}, &stored.Version, &stored.Details)
+		stored, found, err := t.webhook(next.ID)
 		if err != nil {
 			return err
 		}

@@ -74,7 +74,7 @@ var rooms = []room{
 	{path: "muster/geo/internal/postcodegen", may: []string{"muster/geo", "muster/geo/internal/postcodetar"}, outside: true},
 	{path: "muster/geo/internal/postcodetar", outside: true},
 	{path: "muster/api/worklist", may: []string{joseLib}},
-	{path: "muster/api", may: []string{core, "muster/api/fhir", "muster/api/tokens", "muster/api/worklist", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib, "github.com/go-jose/go-jose/v4"}, outside: true},
+	{path: "muster/api", may: []string{core, "muster/api/fhir", "muster/api/tokens", "muster/api/worklist", "muster/webhooks", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib, "github.com/go-jose/go-jose/v4"}, outside: true},
 	{path: "muster/api/tokens", may: []string{metricsLib, joseLib}, outside: true},
 	{path: "muster/api/fhir", may: []string{core}},
 	{path: "muster/api/fhir/fhirtest", may: []string{"github.com/santhosh-tekuri/jsonschema/v6"}, testing: true},
@@ -87,6 +87,7 @@ var rooms = []room{
 	{path: "muster/publicweb", outside: true},
 	{path: "muster/smartlinks", may: []string{core, "github.com/klauspost/compress/flate"}},
 	{path: "muster/smartlinks/linkstest", testing: true, outside: true},
+	{path: "muster/webhooks", may: []string{core, "muster/publicweb", metricsLib}, outside: true},
 	{path: "muster/loadtest/attack", may: []string{
 		"muster/loadtest/audit", "muster/loadtest/people", "muster/loadtest/profile", "muster/loadtest/result", "github.com/valyala/fasthttp", vegetaLib,
 	}, outside: true},

@@ -75,6 +75,7 @@ var ways = map[string]way{
 	"events":       {traffic: (*course).readEvents},
 	"last-event":   {traffic: (*course).subscribe},
 	"webhooks":     {traffic: (*course).rest},
+	"webhook":      {traffic: (*course).subscribe},
 	"swap-webhook": {traffic: (*course).subscribe},
 	"now":          {traffic: (*course).rest},
 	"close":        {most: 1, traffic: (*course).stop},
@@ -121,7 +122,7 @@ func withoutReads(rows map[string]way) map[string]way {
 	for _, step := range []string{
 		"identity", "state", "reap", "stuck", "read-site", "read-places", "usage", "changes", "check", "epochs", "services", "sites", "site",
 		"days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "last-event",
-		"webhooks", "now", "close",
+		"webhooks", "webhook", "now", "close",
 		"reply-read",
 	} {
 		rows[step] = way{why: leavesNothing}

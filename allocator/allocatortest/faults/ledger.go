@@ -171,6 +171,15 @@ func (f Ledger) Webhooks(ctx context.Context, after string, limit int) ([]alloca
 	})
 }
 
+// Webhook implements allocator.Ledger.
+func (f Ledger) Webhook(ctx context.Context, id string) (allocator.WebhookRow, bool, error) {
+	r, err := run(ctx, f.Plan, f.Carry, "Webhook", what{id}, func(ctx context.Context) (r pair[allocator.WebhookRow, bool], err error) {
+		r.first, r.second, err = f.Ledger.Webhook(ctx, id)
+		return r, err
+	})
+	return r.first, r.second, err
+}
+
 // SwapWebhook implements allocator.Ledger.
 func (f Ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (bool, error) {
 	return run(ctx, f.Plan, f.Carry, "SwapWebhook", what{next}, func(ctx context.Context) (bool, error) { return f.Ledger.SwapWebhook(ctx, next) })

@@ -59,6 +59,12 @@ func testListWebhooks(t *testing.T, l allocator.Ledger) {
 	}
 	same(t, "a page", webhooksAfter(t, l, "", 2), want[:2])
 	same(t, "the next", webhooksAfter(t, l, want[1].ID, 3), want[2:])
+	if row, ok, err := l.Webhook(t.Context(), "list-3"); err != nil || !ok || row != want[3] {
+		t.Errorf("one of them: %v, %v, %v", row, ok, err)
+	}
+	if row, ok, err := l.Webhook(t.Context(), "list-"); err != nil || ok {
+		t.Errorf("one that is not there: %v, %v, %v", row, ok, err)
+	}
 	same(t, "after the last", webhooksAfter(t, l, want[4].ID, 3), []allocator.WebhookRow{})
 }
 

@@ -33,6 +33,16 @@ func (l *Ledger) Webhooks(ctx context.Context, after string, limit int) ([]alloc
 	return page, nil
 }
 
+// Webhook reads one.
+func (l *Ledger) Webhook(ctx context.Context, id string) (allocator.WebhookRow, bool, error) {
+	if err := l.enter(ctx); err != nil {
+		return allocator.WebhookRow{}, false, err
+	}
+	defer l.leave()
+	row, ok := l.webhooks[id]
+	return row, ok, nil
+}
+
 // SwapWebhook compares versions and sets.
 func (l *Ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (bool, error) {
 	if err := l.enter(ctx); err != nil {

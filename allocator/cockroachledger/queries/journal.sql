@@ -29,6 +29,9 @@ SELECT w.webhook_id, w.version, w.details FROM webhooks w WHERE w.webhook_id > $
 -- name: WebhookForUpdate
 SELECT w.webhook_id, w.version, w.details FROM webhooks w WHERE w.webhook_id = $1::TEXT FOR UPDATE;
 
+-- name: Webhook
+SELECT w.webhook_id, w.version, w.details FROM webhooks w WHERE w.webhook_id = $1::TEXT;
+
 -- name: PutWebhook
 INSERT INTO webhooks (webhook_id, version, details) VALUES ($1::TEXT, $2::INT8, $3::TEXT)
 ON CONFLICT (webhook_id) DO UPDATE SET version = excluded.version, changed_at = now(), details = excluded.details;
