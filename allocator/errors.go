@@ -35,6 +35,8 @@ const (
 	CodeBookingUnknown      Code = "BOOKING_UNKNOWN"       // or not the caller's: never told apart
 	CodeBookingEnded        Code = "BOOKING_ENDED"         // it was cancelled or moved before
 	CodeTransitionRefused   Code = "TRANSITION_REFUSED"    // that status cannot follow the present one
+	CodeWebhookUnknown      Code = "WEBHOOK_UNKNOWN"       // or not the caller's: never told apart
+	CodeWebhookLimit        Code = "WEBHOOK_LIMIT"         // the organisation has as many as it may have
 	CodeUnauthorised        Code = "UNAUTHORISED"          //
 	CodeForbidden           Code = "FORBIDDEN"             //
 	CodeRateLimited         Code = "RATE_LIMITED"          // the caller's limit
@@ -49,8 +51,8 @@ var Codes = []Code{
 	CodeInvalid, CodePostcodeUnknown, CodeSiteUnknown, CodeServiceUnknown, CodeSlotUnknown, CodeSlotFull, CodeSessionClosed,
 	CodeOutsideWindow, CodeNotEligible, CodeHoldUnknown, CodeHoldExpired, CodeHoldReleased, CodeHoldRevoked, CodeHoldLost,
 	CodeHoldBooked, CodeAlreadyBooked, CodeNHSNumberInvalid, CodeIdempotencyMismatch, CodeInProgress, CodeOutcomeUnknown,
-	CodeRevisionMismatch, CodeBookingUnknown, CodeBookingEnded, CodeTransitionRefused, CodeUnauthorised, CodeForbidden,
-	CodeRateLimited, CodeOverloaded, CodeUnavailable, CodeLedgerUnavailable, CodeInternal,
+	CodeRevisionMismatch, CodeBookingUnknown, CodeBookingEnded, CodeTransitionRefused, CodeWebhookUnknown, CodeWebhookLimit,
+	CodeUnauthorised, CodeForbidden, CodeRateLimited, CodeOverloaded, CodeUnavailable, CodeLedgerUnavailable, CodeInternal,
 }
 
 // Error is a refusal with its code. Cause, when present, is for logs only and never reaches a client.

@@ -80,6 +80,7 @@ type Secret struct {
 	worklist [32]byte // seed of the key that signs worklists
 
 	personal cipher.AEAD // of people's details; safe for concurrent use
+	webhooks cipher.AEAD // of the secrets that sign webhooks
 }
 
 // NewSecret takes at least 16 bytes of secret material.
@@ -89,10 +90,11 @@ func NewSecret(material []byte) Secret {
 		key := root.sum("muster/v1", purpose)
 		return newMacKey(key[:])
 	}
-	personal := root.sum("muster/v1", "personal")
+	sealing := func(purpose string) cipher.AEAD { return newCipher(root.sum("muster/v1", purpose)) }
 	return Secret{
 		request: derive("request"), booking: derive("booking"), person: derive("person"), hold: derive("hold"),
-		manage: derive("manage"), worklist: root.sum("muster/v1", "worklist"), personal: newPersonalCipher(personal),
+		manage: derive("manage"), worklist: root.sum("muster/v1", "worklist"), personal: sealing("personal"),
+		webhooks: sealing("webhooks"),
 	}
 }
 

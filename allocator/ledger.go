@@ -78,6 +78,18 @@ type Ledger interface {
 	Changed(ctx context.Context, since time.Time) (Changed, error)
 	// Events lists the outbox in order, after a cursor ("" for the beginning).
 	Events(ctx context.Context, after string, limit int) (events []Event, next string, err error)
+	// LastEvent is a cursor after which Events lists whatever is recorded from now on. Events of a moment ago may come after
+	// it too.
+	LastEvent(ctx context.Context) (cursor string, err error)
+
+	// Webhooks lists up to limit subscriptions by id, after the given one.
+	Webhooks(ctx context.Context, after string, limit int) ([]WebhookRow, error)
+	// Webhook reads one; ok is false where there is none.
+	Webhook(ctx context.Context, id string) (row WebhookRow, ok bool, err error)
+	// SwapWebhook replaces, makes or removes a subscription, where its version is the one before next's; false where it has
+	// another version, and then nothing is changed. Repeated, it answers true as long as nothing else happened since. See
+	// DecideWebhook.
+	SwapWebhook(ctx context.Context, next WebhookRow) (bool, error)
 	// Now is the ledger's clock.
 	Now(ctx context.Context) (time.Time, error)
 	// Close ends every connection.

@@ -244,8 +244,8 @@ func (s *Secret) unseal(key BookingKey, sealed []byte) (*Person, error) {
 	return p, err
 }
 
-// newPersonalCipher is AES-256-GCM.
-func newPersonalCipher(key [32]byte) cipher.AEAD {
+// newCipher is AES-256-GCM.
+func newCipher(key [32]byte) cipher.AEAD {
 	block, err := aes.NewCipher(key[:])
 	if err != nil {
 		panic(err) // only a key of another length is refused

@@ -151,8 +151,8 @@ func TestDocumentedCodes(t *testing.T) {
 
 // TestExamplesDecode sends every example of a request body to its route, and checks that the handlers take it.
 func TestExamplesDecode(t *testing.T) {
-	w := serve(t, Options{Dev: true}, &fake{})
-	path := strings.NewReplacer("{siteId}", "FA512", "{date}", "2026-12-01", "{service}", "RSV:Adult", "{holdId}", "h1.x",
+	w := serve(t, Options{Dev: true, Webhooks: fakeHooks(t)}, &fake{})
+	path := strings.NewReplacer("{webhookId}", someHook, "{siteId}", "FA512", "{date}", "2026-12-01", "{service}", "RSV:Adult", "{holdId}", "h1.x",
 		"{reference}", someKey.Reference())
 	doc, tried := spec(t), 0
 	for _, r := range routes() {

@@ -74,19 +74,26 @@ func (s *Server) listEvents(ctx context.Context, x *exchange) (reply, error) {
 // viewEvents writes events with instants in UTC: an event does not know its site's zone.
 func viewEvents(events []allocator.Event) []eventView {
 	views := make([]eventView, len(events))
-	for i, e := range events {
-		v := eventView{
-			Cursor: e.Cursor, Type: e.Type, At: moment(e.At), Actor: e.Actor, SiteID: e.Site, Date: e.Date.String(), Revision: e.Revision,
-			Service: e.Service, Status: e.Status, Version: e.Version, Reason: e.Reason,
-		}
-		if e.Booking != 0 {
-			v.Reference = e.Booking.Reference()
-			v.Start, v.Length = instant(e.Slot.Start.Time()), e.Slot.Length
-		}
-		if e.Person != (allocator.PersonKey{}) {
-			v.Person = hex.EncodeToString(e.Person[:])
-		}
-		views[i] = v
+	for i := range events {
+		views[i] = viewEvent(&events[i])
 	}
 	return views
+}
+
+// EventView is an event as the feed shows it, for whatever else tells of events.
+func EventView(e allocator.Event) any { return viewEvent(&e) }
+
+func viewEvent(e *allocator.Event) eventView {
+	v := eventView{
+		Cursor: e.Cursor, Type: e.Type, At: moment(e.At), Actor: e.Actor, SiteID: e.Site, Date: e.Date.String(), Revision: e.Revision,
+		Service: e.Service, Status: e.Status, Version: e.Version, Reason: e.Reason,
+	}
+	if e.Booking != 0 {
+		v.Reference = e.Booking.Reference()
+		v.Start, v.Length = instant(e.Slot.Start.Time()), e.Slot.Length
+	}
+	if e.Person != (allocator.PersonKey{}) {
+		v.Person = hex.EncodeToString(e.Person[:])
+	}
+	return v
 }

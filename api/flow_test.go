@@ -77,6 +77,16 @@ var conversation = []struct {
 	{"bookWalkIn", "POST", "/v1/sites/FA512/walkins", `{"service":"RSV:Adult","person":{"givenName":"Alex"}}`, 201, `"manageToken":"TOKEN0TOKEN0TOKEN0TOKEN000","status":"arrived"`},
 	{"uploadCapacity", "POST", "/v1/capacity", "", 200, ""},
 	{"listEvents", "GET", "/v1/events", "", 200, `"reference":"` + someKey.Reference() + `"`},
+	{"createWebhook", "POST", "/v1/webhooks", `{"url":"https://example.org/in","types":["booking.booked"],"sites":["FA512"],"description":"records"}`, 201, `"secret":"whsec_`},
+	{"createWebhook", "POST", "/v1/webhooks", `{"url":"https://127.0.0.1/"}`, 400, `"pointer":"/url"`},
+	{"listWebhooks", "GET", "/v1/webhooks", "", 200, `"sites":["FA512"]`},
+	{"getWebhook", "GET", "/v1/webhooks/" + someHook, "", 200, `"status":"enabled"`},
+	{"getWebhook", "GET", "/v1/webhooks/wh_none", "", 404, `"code":"WEBHOOK_UNKNOWN"`},
+	{"rotateWebhookSecret", "POST", "/v1/webhooks/" + someHook + "/rotate-secret", "", 200, `"secret":"whsec_`},
+	{"rotateWebhookSecret", "POST", "/v1/webhooks/" + someHook + "/rotate-secret", "", 200, `"previousSecretUntil":"`},
+	{"testWebhook", "POST", "/v1/webhooks/" + someHook + "/test", "", 200, `{"delivered":true,"status":204,"tookMs":`},
+	{"putWebhook", "PUT", "/v1/webhooks/" + someHook, `{"url":"https://example.org/","status":"disabled"}`, 200, `"disabledBecause":"owner"`},
+	{"deleteWebhook", "DELETE", "/v1/webhooks/" + someHook, "", 204, ""},
 	{"fhirMetadata", "GET", "/fhir/R4/metadata", "", 200, `"fhirVersion":"4.0.1"`},
 	{"fhirSearchSlots", "GET", "/fhir/R4/Slot?schedule=FA512.RSV-cAdult", "", 200, `"start":"2027-06-01T09:10:00+01:00","end":"2027-06-01T09:20:00+01:00"`},
 	{"fhirSearchSlotsByForm", "POST", "/fhir/R4/Slot/_search", "schedule=FA512.RSV-cAdult", 200, `"start":"2027-06-01T09:10:00+01:00","end":"2027-06-01T09:20:00+01:00"`},
@@ -103,7 +113,7 @@ var conversation = []struct {
 
 // TestConversation validates every reply against the document, headers and status included, by JSON Schema 2020-12.
 func TestConversation(t *testing.T) {
-	w := serve(t, Options{Dev: true, WorklistKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Links: &fakeLinks{}}, &fake{})
+	w := serve(t, Options{Dev: true, WorklistKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Links: &fakeLinks{}, Webhooks: fakeHooks(t)}, &fake{})
 	doc := spec(t)
 	said := map[string]bool{}
 	for _, c := range conversation {

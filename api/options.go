@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"muster/webhooks"
 )
 
 // Options configure a Server. The zero value of a field means its default; the zero Options serve the public routes and
@@ -50,6 +52,7 @@ type Options struct {
 	Registerer prometheus.Registerer // default: metrics are kept nowhere
 	Tracer     Tracer                // default: none, and requests are not traced
 	Links      Links                 // default: none, and nothing is published for other booking sites
+	Webhooks   *webhooks.Hooks       // default: none, and nobody is sent events; whoever made them runs them
 	Now        func() time.Time      // for tokens and rate limits; default time.Now
 }
 

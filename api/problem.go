@@ -52,6 +52,8 @@ var meanings = map[allocator.Code]meaning{
 	allocator.CodeBookingUnknown:      {404, "The booking is not known"},
 	allocator.CodeBookingEnded:        {409, "The booking has ended"},
 	allocator.CodeTransitionRefused:   {409, "The booking cannot change so"},
+	allocator.CodeWebhookUnknown:      {404, "The webhook is not known"},
+	allocator.CodeWebhookLimit:        {409, "There are too many webhooks"},
 	allocator.CodeUnauthorised:        {401, "Credentials are needed"},
 	allocator.CodeForbidden:           {403, "The credentials do not allow this"},
 	allocator.CodeRateLimited:         {429, "Too many requests"},

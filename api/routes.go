@@ -80,6 +80,13 @@ func routes() []route {
 		{"uploadCapacity", post, uploadPath, []string{ScopeCapacityWrite}, classBulk, streamBody, (*Server).uploadCapacity},
 
 		{"listEvents", get, "/v1/events", []string{ScopeEventsRead}, classFeed, noBody, (*Server).listEvents},
+		{"listWebhooks", get, "/v1/webhooks", []string{ScopeEventsRead}, classStaff, noBody, (*Server).listWebhooks},
+		{"createWebhook", post, "/v1/webhooks", []string{ScopeEventsRead}, classStaff, smallBody, (*Server).createWebhook},
+		{"getWebhook", get, "/v1/webhooks/{webhookId}", []string{ScopeEventsRead}, classStaff, noBody, (*Server).getWebhook},
+		{"putWebhook", put, "/v1/webhooks/{webhookId}", []string{ScopeEventsRead}, classStaff, smallBody, (*Server).putWebhook},
+		{"deleteWebhook", del, "/v1/webhooks/{webhookId}", []string{ScopeEventsRead}, classStaff, noBody, (*Server).deleteWebhook},
+		{"rotateWebhookSecret", post, "/v1/webhooks/{webhookId}/rotate-secret", []string{ScopeEventsRead}, classStaff, noBody, (*Server).rotateWebhookSecret},
+		{"testWebhook", post, "/v1/webhooks/{webhookId}/test", []string{ScopeEventsRead}, classStaff, noBody, (*Server).testWebhook},
 		{"fhirMetadata", get, fhirBase + "/metadata", public, classFree, noBody, inFHIR((*Server).fhirMetadata)},
 		{"fhirSearchSlots", get, fhirBase + "/Slot", public, classSearch, noBody, inFHIR((*Server).fhirSearchSlots)},
 		{"fhirSearchSlotsByForm", post, fhirBase + "/Slot" + fhirSearchSuffix, public, classSearch, smallBody, inFHIR((*Server).fhirSearchSlots)},

@@ -28,6 +28,7 @@ var fill = []string{
 	`INSERT INTO journal (id, bucket, seq, events, keys, actors, recorded_at)
 		SELECT gen_random_uuid(), i % 16, CASE WHEN i <= 20000 THEN i END, 1, ARRAY[i * 7919], ARRAY['a'], now() + i * interval '1 ms'
 		FROM generate_series(1, 21000) i`,
+	`INSERT INTO webhooks (webhook_id, version, details) SELECT 'w' || i, 1, '{}' FROM generate_series(1, 3000) i`,
 	`ANALYZE`,
 }
 
@@ -95,6 +96,8 @@ func TestPlans(t *testing.T) {
 		"LastSeq":           {l.q.LastSeq, nil},
 		"Sequence":          {l.q.Sequence, []any{[][16]byte{{1}}, one}},
 		"JournalAfter":      {l.q.JournalAfter, []any{int64(19_900), int64(40_000), int64(100)}},
+		"Webhook":           {l.q.Webhook, []any{"w1"}},
+		"Webhooks":          {l.q.Webhooks, []any{"w1", int64(100)}},
 	} {
 		plan := explain(t, conn.Conn(), query.text, query.args)
 		if strings.Contains(plan, "Seq Scan on") {

@@ -28,6 +28,7 @@ type queries struct {
 	Days, Day, DaysByID, DaysForUpdate, SiteDaysForUpdate, PutDays                          string
 	Epochs, EpochHistory, OpenEpoch                                                         string
 	Unsequenced, LastSeq, Sequence, JournalAfter                                            string
+	Webhooks, Webhook, WebhookForUpdate, PutWebhook, DeleteWebhook                          string
 }
 
 var sectionName = regexp.MustCompile(`(?m)^-- name: (\w+)$`)

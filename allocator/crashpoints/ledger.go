@@ -135,6 +135,26 @@ func (l *ledger) Events(ctx context.Context, after string, limit int) (events []
 	return events, next, err
 }
 
+func (l *ledger) LastEvent(ctx context.Context) (string, error) {
+	return around(l.plan, "last-event", func() (string, error) { return l.next.LastEvent(ctx) })
+}
+
+func (l *ledger) Webhooks(ctx context.Context, after string, limit int) ([]allocator.WebhookRow, error) {
+	return around(l.plan, "webhooks", func() ([]allocator.WebhookRow, error) { return l.next.Webhooks(ctx, after, limit) })
+}
+
+func (l *ledger) Webhook(ctx context.Context, id string) (row allocator.WebhookRow, ok bool, err error) {
+	err = l.plan.Around("webhook", func() error {
+		row, ok, err = l.next.Webhook(ctx, id)
+		return err
+	})
+	return row, ok, err
+}
+
+func (l *ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (bool, error) {
+	return around(l.plan, "swap-webhook", func() (bool, error) { return l.next.SwapWebhook(ctx, next) })
+}
+
 func (l *ledger) Now(ctx context.Context) (time.Time, error) {
 	return around(l.plan, "now", func() (time.Time, error) { return l.next.Now(ctx) })
 }

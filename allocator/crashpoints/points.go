@@ -73,6 +73,10 @@ var steps = []step{
 	{"generations", ledgerPort, "Generations", false},
 	{"changed", ledgerPort, "Changed", false},
 	{"events", ledgerPort, "Events", true}, // reading numbers what was not numbered yet
+	{"last-event", ledgerPort, "LastEvent", false},
+	{"webhooks", ledgerPort, "Webhooks", false},
+	{"webhook", ledgerPort, "Webhook", false},
+	{"swap-webhook", ledgerPort, "SwapWebhook", true},
 	{"now", ledgerPort, "Now", false},
 	{"close", ledgerPort, "Close", false},
 
@@ -88,6 +92,7 @@ var steps = []step{
 	{"reply-day", replyPort, "", false},
 	{"reply-upload", replyPort, "", false},
 	{"reply-catalogue", replyPort, "", false},
+	{"reply-webhook", replyPort, "", false},
 	{"reply-read", replyPort, "", false},
 }
 

@@ -87,6 +87,11 @@ var replies = []struct{ method, path, step string }{
 	{"PUT", "/fhir/R4/Appointment/*", "reply-cancel"},
 	{"PUT", "/v1/sites/*", "reply-catalogue"},
 	{"PUT", "/v1/services/*", "reply-catalogue"},
+	{"POST", "/v1/webhooks", "reply-webhook"},
+	{"PUT", "/v1/webhooks/*", "reply-webhook"},
+	{"DELETE", "/v1/webhooks/*", "reply-webhook"},
+	{"POST", "/v1/webhooks/*/rotate-secret", "reply-webhook"},
+	{"POST", "/v1/webhooks/*/test", "reply-webhook"},
 }
 
 // replyTo is the step of a route's reply; "" for a route that nobody listed.

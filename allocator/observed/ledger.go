@@ -130,4 +130,18 @@ func (l *ledger) Now(ctx context.Context) (time.Time, error) {
 	return now, err
 }
 
+func (l *ledger) LastEvent(ctx context.Context) (string, error) {
+	c := l.port.begin("LastEvent")
+	cursor, err := l.next.LastEvent(ctx)
+	c.end(err)
+	return cursor, err
+}
+
+func (l *ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (bool, error) {
+	c := l.port.begin("SwapWebhook")
+	done, err := l.next.SwapWebhook(ctx, next)
+	c.end(err)
+	return done, err
+}
+
 func (l *ledger) Close() error { return l.next.Close() }

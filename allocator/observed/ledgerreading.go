@@ -90,3 +90,17 @@ func (l *ledger) Changed(ctx context.Context, since time.Time) (allocator.Change
 	c.end(err)
 	return changed, err
 }
+
+func (l *ledger) Webhook(ctx context.Context, id string) (allocator.WebhookRow, bool, error) {
+	c := l.port.begin("Webhook")
+	row, ok, err := l.next.Webhook(ctx, id)
+	c.end(err)
+	return row, ok, err
+}
+
+func (l *ledger) Webhooks(ctx context.Context, after string, limit int) ([]allocator.WebhookRow, error) {
+	c := l.port.begin("Webhooks")
+	rows, err := l.next.Webhooks(ctx, after, limit)
+	c.end(err)
+	return rows, err
+}

@@ -105,7 +105,20 @@ var accessTable = map[string]reach{
 	"getWorklistKeys":  {own: 200},
 	"getFreeCapacity":  {own: 200}, // sums of what anyone may search
 	"listEvents":       {own: 200},
-	"getDocument":      {own: 200},
+
+	"listWebhooks":        {own: 200},
+	"createWebhook":       {own: 201, body: webhookBody},
+	"getWebhook":          {own: 200, unknown: 404},
+	"putWebhook":          {own: 200, unknown: 404, body: webhookBody},
+	"deleteWebhook":       {own: 204, unknown: 404},
+	"rotateWebhookSecret": {own: 200, unknown: 404},
+	"testWebhook":         {own: 200, unknown: 404},
+
+	"getDocument": {own: 200},
+}
+
+func webhookBody(*matrix, string) any {
+	return object{"url": "https://localhost:1/", "status": "disabled"}
 }
 
 func nothing(*matrix, string) any { return object{} }
@@ -226,7 +239,12 @@ func (m *matrix) path(operation, path, site string) string {
 	if strings.Contains(path, "{holdId}") {
 		hold = m.hold("OWNA")
 	}
-	path = strings.NewReplacer("{siteId}", site, "{reference}", m.reference(operation, site), "{id}", "nobodys", "{file}", "nobodys", "{date}", dayOf(date), "{service}", "DROP:In",
+	hook := "nobodys"
+	if owner, known := strings.CutPrefix(site, "OWN"); known && strings.Contains(path, "{webhookId}") {
+		headers := append(bearer(m.client(owner, "events:read")), "Idempotency-Key", operation)
+		hook = m.call("POST", "/v1/webhooks", webhookBody(m, site), headers...).want(201).text("webhookId")
+	}
+	path = strings.NewReplacer("{webhookId}", hook, "{siteId}", site, "{reference}", m.reference(operation, site), "{id}", "nobodys", "{file}", "nobodys", "{date}", dayOf(date), "{service}", "DROP:In",
 		"{postcode}", "LS14AP", "{holdId}", hold).Replace(path)
 	switch operation {
 	case "searchSites":

@@ -43,6 +43,7 @@ func TestCommandLine(t *testing.T) {
 		{[]string{}, 2, "expected one of"},
 		{[]string{"dance"}, 2, "unexpected argument"},
 		{[]string{"serve", "--sample"}, 2, "--sample needs --dev"},
+		{[]string{"serve", "--allow-private-webhooks"}, 2, "needs --dev"},
 		{[]string{"serve", "--log-level", "loud"}, 2, "--log-level"},
 		{[]string{"serve", "--issuer", "x"}, 2, "belong together"},
 		{[]string{"serve", "--issuer", "x", "--audience", "y", "--jwks-file", secret, "--jwks-url", "https://x.test"}, 2, "belong together"},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/cipher"
 	"encoding/json"
 	"flag"
 	"go/ast"
@@ -17,12 +18,15 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"muster/allocator"
+	"muster/allocator/allocatortest/memoryledger"
 	"muster/allocator/observed"
 	"muster/api"
+	"muster/webhooks"
 )
 
 // deploy/prometheus/metrics.json tells every metric of the program, its labels, and the values that a label can have. The
@@ -64,6 +68,11 @@ func registered(t *testing.T) map[string]metricEntry {
 		t.Fatal(err)
 	}
 	if _, err := api.New(api.Options{Registerer: &all}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := webhooks.New(webhooks.Options{
+		Registerer: &all, Ledger: memoryledger.New(time.Now), Source: (*allocator.Allocator)(nil), View: api.EventView, Seal: struct{ cipher.AEAD }{},
+	}); err != nil {
 		t.Fatal(err)
 	}
 	entries := map[string]metricEntry{}
@@ -228,6 +237,7 @@ func listed(t *testing.T) map[string]metricEntry {
 	values := map[string][]string{
 		"event": events(t), "operation": operations(t), "class": {"1xx", "2xx", "3xx", "4xx", "5xx"},
 		"issuer": {"clients", "staff"}, "result": {"ok", "failed"},
+		"state": {"delivering", "failing", "disabled"}, "why": {webhooks.DisabledGone, webhooks.DisabledFailing},
 		"code": slices.Sorted(maps.Keys(codes(t))), "kind": append(named(t, "kinds"), "other"),
 		"outcome": append(named(t, "holdOutcomes", "grantStates", "applyOutcomes", "publishOutcomes", "recordOutcomes", "builderOutcomes",
 			"transitionStates"), "changed", "unnamed"),

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"muster/allocator"
 	"muster/api"
 	"muster/cmd/muster/sample"
 	"muster/geo"
+	"muster/webhooks"
 )
 
 type serveCommand struct {
@@ -26,11 +28,12 @@ type serveCommand struct {
 	HoldSeconds  int    `default:"300" help:"How long a hold lasts (${default})."`
 	DrainSeconds int    `default:"15" help:"How long requests in flight may take once the server is told to end (${default})."`
 	tokenFlags
-	AddressHeader string `placeholder:"NAME" help:"Header whose last element is the caller's address, such as X-Forwarded-For. Only where a proxy of yours always writes it; none: the connection's own."`
-	PublicURL     string `name:"public-url" placeholder:"URL" help:"Where clients reach the server, such as https://booking.example.org, for the links in its replies and in what it publishes. None: as requests name it, and in SMART Scheduling Links the address of --listen."`
-	LinksDays     int    `default:"28" help:"How many days ahead slots are published as SMART Scheduling Links (${default})."`
-	LinksMemory   int    `default:"64" placeholder:"MIB" help:"How much of them is kept ready, packed (${default} MiB): what does not fit is made again for each reader. Go's collector lets each MiB cost up to five."`
-	LogLevel      string `default:"info" help:"debug, info, warn or error (${default})."`
+	AddressHeader        string `placeholder:"NAME" help:"Header whose last element is the caller's address, such as X-Forwarded-For. Only where a proxy of yours always writes it; none: the connection's own."`
+	PublicURL            string `name:"public-url" placeholder:"URL" help:"Where clients reach the server, such as https://booking.example.org, for the links in its replies and in what it publishes. None: as requests name it, and in SMART Scheduling Links the address of --listen."`
+	LinksDays            int    `default:"28" help:"How many days ahead slots are published as SMART Scheduling Links (${default})."`
+	LinksMemory          int    `default:"64" placeholder:"MIB" help:"How much of them is kept ready, packed (${default} MiB): what does not fit is made again for each reader. Go's collector lets each MiB cost up to five."`
+	AllowPrivateWebhooks bool   `help:"With --dev: webhooks may have http addresses, and such as are not of the public internet."`
+	LogLevel             string `default:"info" help:"debug, info, warn or error (${default})."`
 	traceFlags
 }
 
@@ -90,6 +93,9 @@ func (c *serveCommand) check() error {
 	if c.Sample && !c.Dev {
 		return usage("--sample needs --dev: made-up sessions have no place in production")
 	}
+	if c.AllowPrivateWebhooks && !c.Dev {
+		return usage("--allow-private-webhooks needs --dev: publishers could have this server call what only it can reach")
+	}
 	if c.DrainSeconds < 0 {
 		return usage("--drain-seconds %d is negative", c.DrainSeconds)
 	}
@@ -127,10 +133,15 @@ func (l listeners) close() {
 
 // serve answers requests until the program is asked to finish, then lets those in flight end.
 func (c *serveCommand) serve(p *program, e *engine, at listeners, log *slog.Logger) error {
-	server, ops, err := c.front(e, at.public.Addr().String(), log)
+	hooks, err := c.hooks(e, log)
 	if err != nil {
 		return err
 	}
+	server, ops, err := c.front(e, hooks, at.public.Addr().String(), log)
+	if err != nil {
+		return err
+	}
+	defer deliver(p.ctx, hooks)()
 	failed := make(chan error, 2)
 	go func() { failed <- server.Serve(seamListener(at.public)) }()
 	go func() { failed <- ops.Serve(at.private) }()
@@ -151,6 +162,14 @@ func (c *serveCommand) serve(p *program, e *engine, at listeners, log *slog.Logg
 	}
 	log.Info("stopped")
 	return err
+}
+
+// deliver sends webhooks until ctx ends or the returned function is called, which waits for the last of it.
+func deliver(ctx context.Context, hooks *webhooks.Hooks) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { hooks.Run(ctx) })
+	return func() { cancel(); running.Wait() }
 }
 
 // greet tells people where the server is, what it allows, and what to try.

@@ -22,6 +22,7 @@ import (
 	"muster/api"
 	"muster/cmd/muster/tracing"
 	"muster/smartlinks"
+	"muster/webhooks"
 )
 
 // This file assembles the program; nothing else knows which adapter stands behind which port.
@@ -122,6 +123,7 @@ func agreedShards(ctx context.Context, ledger allocator.Ledger, asked, usual int
 type engine struct {
 	*allocator.Allocator
 	ledger   migratable
+	measured allocator.Ledger // the same, as the allocator uses it
 	embedded bool
 	registry *prometheus.Registry
 	tracer   *tracing.Tracer // nil: nothing is traced
@@ -194,8 +196,9 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 	if e.tracer != nil {
 		inventory, ledger = e.tracer.Inventory(inventory), e.tracer.Ledger(ledger)
 	}
+	e.measured = metrics.Ledger(ledger)
 	e.Allocator, err = allocator.New(allocator.Config{
-		Inventory: metrics.Inventory(inventory), Ledger: metrics.Ledger(ledger), Secret: secret, Postcodes: places, Nearest: nearest{},
+		Inventory: metrics.Inventory(inventory), Ledger: e.measured, Secret: secret, Postcodes: places, Nearest: nearest{},
 		Limits: w.limits, Log: w.log, Observer: metrics, CreateServices: w.dev,
 	})
 	if err != nil || w.tool {
@@ -207,8 +210,9 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 }
 
 // front makes the HTTP side of an engine.
-func (c *serveCommand) front(e *engine, public string, log *slog.Logger) (*api.Server, *api.Ops, error) {
+func (c *serveCommand) front(e *engine, hooks *webhooks.Hooks, public string, log *slog.Logger) (*api.Server, *api.Ops, error) {
 	options := c.options(e, log)
+	options.Webhooks = hooks
 	links, err := smartlinks.New(smartlinks.Options{
 		BaseURL: cmp.Or(c.PublicURL, "http://"+reachable(public)), Days: c.LinksDays, KeepBytes: max(1, c.LinksMemory<<20),
 	}, e)
@@ -221,6 +225,14 @@ func (c *serveCommand) front(e *engine, public string, log *slog.Logger) (*api.S
 		return nil, nil, usageError{err}
 	}
 	return server, api.NewOps(server, e.registry), nil
+}
+
+// hooks sends events to those who subscribed, once it runs.
+func (c *serveCommand) hooks(e *engine, log *slog.Logger) (*webhooks.Hooks, error) {
+	return webhooks.New(webhooks.Options{
+		Ledger: e.measured, Source: e, View: api.EventView, Seal: e.WebhookCipher(), AllowPrivate: c.AllowPrivateWebhooks, Log: log,
+		Registerer: e.registry,
+	})
 }
 
 // options are the HTTP side's.

@@ -74,6 +74,10 @@ var ways = map[string]way{
 	"generations":  {start: true, most: 2, traffic: (*course).rest},
 	"changed":      {traffic: (*course).rest},
 	"events":       {traffic: (*course).readEvents},
+	"last-event":   {traffic: (*course).subscribe},
+	"webhooks":     {traffic: (*course).rest},
+	"webhook":      {traffic: (*course).subscribe},
+	"swap-webhook": {traffic: (*course).subscribe},
 	"now":          {traffic: (*course).rest},
 	"close":        {most: 1, traffic: (*course).stop},
 	"migrate":      {start: true, most: 1, traffic: (*course).rest},
@@ -88,6 +92,7 @@ var ways = map[string]way{
 	"reply-day":       {client: true, traffic: (*course).publish},
 	"reply-upload":    {client: true, traffic: (*course).upload},
 	"reply-catalogue": {traffic: (*course).putSite},
+	"reply-webhook":   {traffic: (*course).subscribe},
 	"reply-read":      {traffic: (*course).getDay},
 }
 
@@ -117,7 +122,8 @@ var embeddedWays = withoutReads(map[string]way{
 func withoutReads(rows map[string]way) map[string]way {
 	for _, step := range []string{
 		"identity", "state", "reap", "stuck", "read-site", "read-places", "usage", "changes", "check", "epochs", "services", "sites", "site",
-		"days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "now", "close",
+		"days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "last-event",
+		"webhooks", "webhook", "now", "close",
 		"reply-read",
 	} {
 		rows[step] = way{why: leavesNothing}
@@ -251,6 +257,22 @@ func (c *course) showBooking() {
 	if b := c.desk.book(c.guest(), c.places(serviceA)); b != nil {
 		c.desk.look(c.guest(), "/v1/bookings/"+b.reference, map[string]string{"Authorization": "Manage " + b.manage})
 	}
+}
+
+// subscribe makes a webhook that is sent nothing, and ends it.
+func (c *course) subscribe() {
+	name := fmt.Sprint("webhook ", c.desk.serial.Add(1))
+	header := map[string]string{"Authorization": staff["Authorization"], "Idempotency-Key": `"` + name + `"`}
+	a := c.desk.insist(c.guest(), request{http.MethodPost, "/v1/webhooks", object{"url": "https://events.example.org/", "status": "disabled"}, header})
+	var made struct{ WebhookID string }
+	if !a.definite() {
+		return
+	}
+	if err := json.Unmarshal(a.body, &made); !a.ok() || err != nil {
+		c.desk.complain("P11", "POST /v1/webhooks was answered %v", a)
+		return
+	}
+	c.desk.insist(c.guest(), request{method: http.MethodDelete, path: "/v1/webhooks/" + made.WebhookID, header: staff})
 }
 
 // readEvents reads the outbox to its end: what is new there is numbered by whoever reads it first.

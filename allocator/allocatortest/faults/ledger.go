@@ -166,6 +166,32 @@ func (f Ledger) Events(ctx context.Context, after string, limit int) ([]allocato
 	return r.first, r.second, err
 }
 
+// LastEvent implements allocator.Ledger.
+func (f Ledger) LastEvent(ctx context.Context) (string, error) {
+	return run(ctx, f.Plan, f.Carry, "LastEvent", nil, func(ctx context.Context) (string, error) { return f.Ledger.LastEvent(ctx) })
+}
+
+// Webhooks implements allocator.Ledger.
+func (f Ledger) Webhooks(ctx context.Context, after string, limit int) ([]allocator.WebhookRow, error) {
+	return run(ctx, f.Plan, f.Carry, "Webhooks", what{after, limit}, func(ctx context.Context) ([]allocator.WebhookRow, error) {
+		return f.Ledger.Webhooks(ctx, after, limit)
+	})
+}
+
+// Webhook implements allocator.Ledger.
+func (f Ledger) Webhook(ctx context.Context, id string) (allocator.WebhookRow, bool, error) {
+	r, err := run(ctx, f.Plan, f.Carry, "Webhook", what{id}, func(ctx context.Context) (r pair[allocator.WebhookRow, bool], err error) {
+		r.first, r.second, err = f.Ledger.Webhook(ctx, id)
+		return r, err
+	})
+	return r.first, r.second, err
+}
+
+// SwapWebhook implements allocator.Ledger.
+func (f Ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (bool, error) {
+	return run(ctx, f.Plan, f.Carry, "SwapWebhook", what{next}, func(ctx context.Context) (bool, error) { return f.Ledger.SwapWebhook(ctx, next) })
+}
+
 // Now implements allocator.Ledger.
 func (f Ledger) Now(ctx context.Context) (time.Time, error) {
 	return run(ctx, f.Plan, f.Carry, "Now", nil, func(ctx context.Context) (time.Time, error) { return f.Ledger.Now(ctx) })

@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) allocator.Ledger) {
 		{"Suspend", testSuspend},
 		{"State", testState},
 		{"Events", testEvents},
+		{"Webhooks", testWebhooks},
 		{"Races", testRaces},
 		{"PublishRaces", testPublishRaces},
 		{"Workload", testWorkload},

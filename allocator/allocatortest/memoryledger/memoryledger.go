@@ -34,6 +34,7 @@ type Ledger struct {
 	bySite   map[allocator.SiteID][]*row // in order of their insertion
 	persons  map[allocator.PersonDose]allocator.BookingKey
 	events   []allocator.Event
+	webhooks map[string]allocator.WebhookRow
 }
 
 // row is a booking and when it came to its present status.
@@ -59,6 +60,7 @@ func New(now func() time.Time) *Ledger {
 		rows:     make(map[allocator.BookingKey]*row),
 		bySite:   make(map[allocator.SiteID][]*row),
 		persons:  make(map[allocator.PersonDose]allocator.BookingKey),
+		webhooks: make(map[string]allocator.WebhookRow),
 	}
 }
 

@@ -1,4 +1,4 @@
--- The outbox. See journal.go.
+-- The outbox, and who subscribes to it. See journal.go and webhooks.go.
 
 -- name: Unsequenced
 -- The oldest rows without a number, merged from the buckets; the index answers each bucket's part wholly.
@@ -22,3 +22,19 @@ WHERE journal.id = n.id AND journal.seq IS NULL;
 SELECT j.seq, j.events, j.recorded_at, j.keys, j.actors, j.detail FROM journal j
 WHERE j.seq IS NOT NULL AND j.seq > $1::INT8 AND j.seq <= $2::INT8
 ORDER BY j.seq LIMIT $3::INT8;
+
+-- name: Webhooks
+SELECT w.webhook_id, w.version, w.details FROM webhooks w WHERE w.webhook_id > $1::TEXT ORDER BY w.webhook_id LIMIT $2::INT8;
+
+-- name: WebhookForUpdate
+SELECT w.webhook_id, w.version, w.details FROM webhooks w WHERE w.webhook_id = $1::TEXT FOR UPDATE;
+
+-- name: Webhook
+SELECT w.webhook_id, w.version, w.details FROM webhooks w WHERE w.webhook_id = $1::TEXT;
+
+-- name: PutWebhook
+INSERT INTO webhooks (webhook_id, version, details) VALUES ($1::TEXT, $2::INT8, $3::TEXT)
+ON CONFLICT (webhook_id) DO UPDATE SET version = excluded.version, changed_at = now(), details = excluded.details;
+
+-- name: DeleteWebhook
+DELETE FROM webhooks WHERE webhook_id = $1::TEXT;

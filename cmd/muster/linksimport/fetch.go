@@ -9,60 +9,15 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"muster/publicweb"
 )
 
-// A manifest names addresses, and its publisher chooses them: without care, an import would call whatever is reachable from
-// here and tell the publisher of it. So only addresses of the public internet are called unless private ones are allowed.
-// What is looked at is the address that is really dialled, each time: a name may stand for another address the next moment,
-// and a redirect may lead anywhere. For the same reason no proxy of the environment is used.
-
-// ErrDanger says that an import was ended because what it was told to do could do harm.
-var ErrDanger = errors.New("refused")
-
-func danger(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrDanger, fmt.Sprintf(format, args...))
-}
-
-// special are ranges that netip does not tell from public ones.
-var special = func() (all []netip.Prefix) {
-	for _, text := range []string{
-		"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-		"64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "fec0::/10",
-	} {
-		all = append(all, netip.MustParsePrefix(text))
-	}
-	return all
-}()
-
-// public says whether an address is one of the public internet.
-func public(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(a) })
-}
-
-// checkURL refuses what is not a plain web address.
-func checkURL(u *url.URL) error {
-	switch {
-	case u.Scheme != "http" && u.Scheme != "https":
-		return danger("%q is not an http or https address", clip(u.Redacted()))
-	case u.Hostname() == "":
-		return danger("%q names no host", clip(u.Redacted()))
-	case u.User != nil:
-		return danger("%q carries credentials", clip(u.Redacted()))
-	}
-	if _, err := url.Parse(u.String()); err != nil { // Go writes some that it does not read
-		return danger("%q is not an address", clip(u.Redacted()))
-	}
-	return nil
-}
+// A manifest names addresses, and its publisher chooses them: see package publicweb.
 
 // fetcher opens files.
 type fetcher struct {
@@ -76,30 +31,22 @@ func newFetcher(manifest *url.URL, allowPrivate bool, limits Limits) *fetcher {
 	plain := *manifest
 	plain.User, plain.Fragment = nil, ""
 	f := &fetcher{manifest: &plain, user: manifest.User, limits: limits}
-	dialer := &net.Dialer{Timeout: 20 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
-		at, err := netip.ParseAddrPort(address)
-		if err != nil || !allowPrivate && !public(at.Addr()) {
-			return danger("%s is not an address of the public internet (--allow-private calls it all the same)", address)
-		}
-		return nil
-	}}
-	f.client = &http.Client{CheckRedirect: f.redirect, Transport: &http.Transport{
-		DialContext: dialer.DialContext, TLSHandshakeTimeout: 20 * time.Second, ResponseHeaderTimeout: limits.Stall, DisableCompression: true,
-		MaxResponseHeaderBytes: 64 << 10, MaxIdleConnsPerHost: 2, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true,
-	}}
+	transport := publicweb.Transport(allowPrivate, "--allow-private")
+	transport.ResponseHeaderTimeout, transport.DisableCompression = limits.Stall, true
+	f.client = &http.Client{CheckRedirect: f.redirect, Transport: transport}
 	return f
 }
 
 // redirect looks at where the next request goes; its address is looked at when it is dialled.
 func (f *fetcher) redirect(next *http.Request, before []*http.Request) error {
 	if len(before) > f.limits.Redirects {
-		return danger("more than %d redirects one after the other", f.limits.Redirects)
+		return publicweb.Refuse("more than %d redirects one after the other", f.limits.Redirects)
 	}
-	if err := checkURL(next.URL); err != nil {
+	if err := publicweb.CheckURL(next.URL); err != nil {
 		return err
 	}
 	if before[len(before)-1].URL.Scheme == "https" && next.URL.Scheme == "http" {
-		return danger("a redirect leads from https to http")
+		return publicweb.Refuse("a redirect leads from https to http")
 	}
 	f.authorise(next)
 	return nil
@@ -132,7 +79,7 @@ func (f *fetcher) open(ctx context.Context, at *url.URL, accept string, plainByt
 	wait := f.limits.RetryAfter
 	for try := 1; ; try++ {
 		d, again, err := f.try(ctx, at, accept, plainBytes)
-		if err == nil || !again || try == tries || errors.Is(err, ErrDanger) {
+		if err == nil || !again || try == tries || errors.Is(err, publicweb.ErrRefused) {
 			return d, err
 		}
 		timer := time.NewTimer(wait)
@@ -194,7 +141,7 @@ func (d *document) unpack(body io.Reader, encoding string, packedBytes, plainByt
 		}
 		d.gunzipped = true
 	default:
-		return fmt.Errorf("is packed as %q, which was not asked for", clip(encoding))
+		return fmt.Errorf("is packed as %.200q, which was not asked for", encoding)
 	}
 	plain, err := gzip.NewReader(packed)
 	if err != nil {
@@ -230,14 +177,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 	}
 	n, err := b.Reader.Read(p)
 	if b.left -= int64(n); b.left < 0 {
-		return 0, danger("the file is larger than it may be, %s", b.what)
+		return 0, publicweb.Refuse("the file is larger than it may be, %s", b.what)
 	}
 	return n, err
-}
-
-func clip(text string) string {
-	if len(text) > 200 {
-		return text[:200] + "…"
-	}
-	return text
 }

@@ -16,6 +16,7 @@ import (
 
 	"muster/allocator"
 	"muster/cmd/muster/bulk"
+	"muster/publicweb"
 )
 
 // Job is one import. Ledger, Postcodes, URL and Messages are needed; the zero value of another field means its default.
@@ -139,7 +140,7 @@ func (r *run) prepare() (err error) {
 		return errors.New("the manifest's URL cannot be read")
 	}
 	r.fetch = newFetcher(manifest, r.AllowPrivate, r.Limits)
-	if err := checkURL(r.fetch.manifest); err != nil {
+	if err := publicweb.CheckURL(r.fetch.manifest); err != nil {
 		return err
 	}
 	if r.Publisher = cmp.Or(r.Publisher, manifest.Hostname()); len(r.Publisher) > allocator.MaxNameBytes {

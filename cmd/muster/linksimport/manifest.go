@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+
+	"muster/publicweb"
 )
 
 // output is a file that the manifest names.
@@ -51,7 +53,7 @@ func (r *run) outputsOf(text []byte, at *url.URL) ([]output, error) {
 		return nil, errors.New("the manifest names no files")
 	}
 	if len(m.Output) > r.Limits.Files {
-		return nil, danger("the manifest names %d files, more than %d", len(m.Output), r.Limits.Files)
+		return nil, publicweb.Refuse("the manifest names %d files, more than %d", len(m.Output), r.Limits.Files)
 	}
 	return r.resolve(m.Output, at)
 }
@@ -66,18 +68,18 @@ func (r *run) resolve(named []output, base *url.URL) (outputs []output, err erro
 		}
 		at, err := url.Parse(o.URL)
 		if err != nil {
-			return nil, fmt.Errorf("the manifest names %q, which is not an address", clip(o.URL))
+			return nil, fmt.Errorf("the manifest names %.200q, which is not an address", o.URL)
 		}
 		if !at.IsAbs() {
 			r.tolerate("relative-url")
 		}
 		o.at = base.ResolveReference(at)
 		o.at.Fragment = ""
-		if err := checkURL(o.at); err != nil {
+		if err := publicweb.CheckURL(o.at); err != nil {
 			return nil, err
 		}
 		if o.at.String() == base.String() || o.at.String() == r.fetch.manifest.String() || strings.HasSuffix(o.at.Path, "/$bulk-publish") {
-			return nil, danger("the manifest names a manifest as one of its files: %s", o.at)
+			return nil, publicweb.Refuse("the manifest names a manifest as one of its files: %s", o.at)
 		}
 		if seen[o.at.String()] {
 			r.tolerate("file-named-twice")

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"muster/allocator"
+	"muster/publicweb"
 )
 
 // text is a list of texts; a single one in its place is taken too.
@@ -144,7 +145,7 @@ func (r *run) location(ctx context.Context, line []byte) error {
 		return nil
 	}
 	if len(r.sites) >= r.Limits.Names {
-		return &fatal{danger("more than %d locations", r.Limits.Names)}
+		return &fatal{publicweb.Refuse("more than %d locations", r.Limits.Names)}
 	}
 	r.sites[v.ID] = -1
 	r.report.Locations++
@@ -209,7 +210,7 @@ func (r *run) schedule(_ context.Context, line []byte) error {
 		return nil
 	}
 	if len(r.schedules) >= r.Limits.Names {
-		return &fatal{danger("more than %d schedules", r.Limits.Names)}
+		return &fatal{publicweb.Refuse("more than %d schedules", r.Limits.Names)}
 	}
 	r.schedules[v.ID] = -1
 	r.report.Schedules++

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"muster/allocator"
+	"muster/publicweb"
 )
 
 // slotLine is a slot as it waits for the others of its day.
@@ -26,7 +27,7 @@ func (r *run) slot(_ context.Context, line []byte) error {
 	}
 	r.report.Slots++
 	if r.report.Slots > r.Limits.Slots {
-		return &fatal{danger("more than %d slots", r.Limits.Slots)}
+		return &fatal{publicweb.Refuse("more than %d slots", r.Limits.Slots)}
 	}
 	var s slotLine
 	if s.schedule, err = r.scheduleOf(v); err != nil {
@@ -52,7 +53,7 @@ func (r *run) slot(_ context.Context, line []byte) error {
 	}
 	site := r.services[s.schedule].site
 	if r.perSite[site]++; int(r.perSite[site]) > r.Limits.SlotsPerSite {
-		return &fatal{danger("a location has more than %d slots", r.Limits.SlotsPerSite)}
+		return &fatal{publicweb.Refuse("a location has more than %d slots", r.Limits.SlotsPerSite)}
 	}
 	if err := r.spill.add(site, &s); err != nil {
 		return &fatal{err}
