@@ -78,6 +78,7 @@ type Secret struct {
 	request, booking, person, hold, manage macKey
 
 	worklist [32]byte // seed of the key that signs worklists
+	trail    [32]byte // key that seals the audit trail
 
 	personal cipher.AEAD // of people's details; safe for concurrent use
 }
@@ -92,7 +93,7 @@ func NewSecret(material []byte) Secret {
 	personal := root.sum("muster/v1", "personal")
 	return Secret{
 		request: derive("request"), booking: derive("booking"), person: derive("person"), hold: derive("hold"),
-		manage: derive("manage"), worklist: root.sum("muster/v1", "worklist"), personal: newPersonalCipher(personal),
+		manage: derive("manage"), worklist: root.sum("muster/v1", "worklist"), trail: root.sum("muster/v1", "trail"), personal: newPersonalCipher(personal),
 	}
 }
 
@@ -219,6 +220,9 @@ func (s *Secret) ManageToken(k BookingKey) string {
 
 // WorklistKey signs worklists. Its public half may be known to anyone.
 func (s *Secret) WorklistKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s.worklist[:]) }
+
+// TrailKey seals the audit trail.
+func (s *Secret) TrailKey() [32]byte { return s.trail }
 
 // Manages says, in constant time, whether the token opens the booking.
 func (s *Secret) Manages(k BookingKey, token string) bool {

@@ -28,6 +28,7 @@ type queries struct {
 	Days, Day, DaysByID, DaysForUpdate, SiteDaysForUpdate, PutDays                          string
 	Epochs, EpochHistory, OpenEpoch                                                         string
 	Unsequenced, LastSeq, Sequence, JournalAfter                                            string
+	AppendTrail, TrailEnd, Trail, TrailOfSite, TrailOfBooking, TrailOfActor                 string
 }
 
 var sectionName = regexp.MustCompile(`(?m)^-- name: (\w+)$`)

@@ -73,6 +73,9 @@ var steps = []step{
 	{"generations", ledgerPort, "Generations", false},
 	{"changed", ledgerPort, "Changed", false},
 	{"events", ledgerPort, "Events", true}, // reading numbers what was not numbered yet
+	{"append-trail", ledgerPort, "AppendTrail", true},
+	{"trail", ledgerPort, "Trail", false},
+	{"trail-end", ledgerPort, "TrailEnd", false},
 	{"now", ledgerPort, "Now", false},
 	{"close", ledgerPort, "Close", false},
 

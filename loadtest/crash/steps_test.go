@@ -74,6 +74,9 @@ var ways = map[string]way{
 	"generations":  {start: true, most: 2, traffic: (*course).rest},
 	"changed":      {traffic: (*course).rest},
 	"events":       {traffic: (*course).readEvents},
+	"append-trail": {alone: true, traffic: (*course).putSite},
+	"trail":        {traffic: (*course).rest},
+	"trail-end":    {traffic: (*course).rest},
 	"now":          {traffic: (*course).rest},
 	"close":        {most: 1, traffic: (*course).stop},
 	"migrate":      {start: true, most: 1, traffic: (*course).rest},
@@ -117,7 +120,7 @@ var embeddedWays = withoutReads(map[string]way{
 func withoutReads(rows map[string]way) map[string]way {
 	for _, step := range []string{
 		"identity", "state", "reap", "stuck", "read-site", "read-places", "usage", "changes", "check", "epochs", "services", "sites", "site",
-		"days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "now", "close",
+		"days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "trail", "trail-end", "now", "close",
 		"reply-read",
 	} {
 		rows[step] = way{why: leavesNothing}
