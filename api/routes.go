@@ -80,6 +80,7 @@ func routes() []route {
 		{"uploadCapacity", post, uploadPath, []string{ScopeCapacityWrite}, classBulk, streamBody, (*Server).uploadCapacity},
 
 		{"listEvents", get, "/v1/events", []string{ScopeEventsRead}, classFeed, noBody, (*Server).listEvents},
+		{"getAuditTrail", get, "/v1/audit-trail", []string{ScopeTrailRead}, classFeed, noBody, (*Server).getAuditTrail},
 		{"fhirMetadata", get, fhirBase + "/metadata", public, classFree, noBody, inFHIR((*Server).fhirMetadata)},
 		{"fhirSearchSlots", get, fhirBase + "/Slot", public, classSearch, noBody, inFHIR((*Server).fhirSearchSlots)},
 		{"fhirSearchSlotsByForm", post, fhirBase + "/Slot" + fhirSearchSuffix, public, classSearch, smallBody, inFHIR((*Server).fhirSearchSlots)},

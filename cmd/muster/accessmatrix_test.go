@@ -105,6 +105,7 @@ var accessTable = map[string]reach{
 	"getWorklistKeys":  {own: 200},
 	"getFreeCapacity":  {own: 200}, // sums of what anyone may search
 	"listEvents":       {own: 200},
+	"getAuditTrail":    {own: 200, unknown: 404},
 	"getDocument":      {own: 200},
 }
 
@@ -233,6 +234,8 @@ func (m *matrix) path(operation, path, site string) string {
 		path += "?postcode=LS14AP&service=DROP:In"
 	case "fhirSearchAppointments":
 		path += "?location=" + site + "&date=" + dayOf(m.at)
+	case "getAuditTrail":
+		path += "?site=" + site
 	case "getAvailability":
 		path += "?service=DROP:In"
 	}

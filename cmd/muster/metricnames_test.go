@@ -17,11 +17,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"muster/allocator"
 	"muster/allocator/observed"
+	"muster/allocator/trail"
 	"muster/api"
 )
 
@@ -64,6 +66,9 @@ func registered(t *testing.T) map[string]metricEntry {
 		t.Fatal(err)
 	}
 	if _, err := api.New(api.Options{Registerer: &all}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := measureTrail(&all, trail.New(nil, trail.Key{}, nil, time.Now)); err != nil {
 		t.Fatal(err)
 	}
 	entries := map[string]metricEntry{}

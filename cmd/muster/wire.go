@@ -122,6 +122,7 @@ func agreedShards(ctx context.Context, ledger allocator.Ledger, asked, usual int
 type engine struct {
 	*allocator.Allocator
 	ledger   migratable
+	measured allocator.Ledger // the same, measured
 	embedded bool
 	registry *prometheus.Registry
 	tracer   *tracing.Tracer // nil: nothing is traced
@@ -194,8 +195,9 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 	if e.tracer != nil {
 		inventory, ledger = e.tracer.Inventory(inventory), e.tracer.Ledger(ledger)
 	}
+	e.measured = metrics.Ledger(ledger)
 	e.Allocator, err = allocator.New(allocator.Config{
-		Inventory: metrics.Inventory(inventory), Ledger: metrics.Ledger(ledger), Secret: secret, Postcodes: places, Nearest: nearest{},
+		Inventory: metrics.Inventory(inventory), Ledger: e.measured, Secret: secret, Postcodes: places, Nearest: nearest{},
 		Limits: w.limits, Log: w.log, Observer: metrics, CreateServices: w.dev,
 	})
 	if err != nil || w.tool {
