@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -17,7 +18,7 @@ func (a *Allocator) PutSite(ctx context.Context, site Site, caller Caller) (Site
 	if caller.Bound {
 		site.Publisher, put = caller.Organisation, a.ledger.PutOwnSite
 	}
-	created, err := put(ctx, site, caller.actor())
+	created, err := put(ctx, site, caller.author())
 	if err != nil {
 		return site, false, ledgerError(err)
 	}
@@ -93,7 +94,7 @@ func (a *Allocator) PutService(ctx context.Context, s Service, caller Caller) (S
 	if faults := s.validate(); len(faults) > 0 {
 		return s, false, &Error{Code: CodeInvalid, Detail: "the service is not valid", Faults: faults}
 	}
-	created, err := a.ledger.PutService(ctx, s, caller.actor())
+	created, err := a.ledger.PutService(ctx, s, caller.author())
 	if err != nil {
 		return s, false, ledgerError(err)
 	}
@@ -231,7 +232,7 @@ func (a *Allocator) change(ctx context.Context, r *PublishRequest) (DayChange, e
 		return DayChange{}, &Error{Code: CodeInvalid, Detail: "the day is not valid", Faults: faults}
 	}
 	return DayChange{
-		Day: r.Day, Zone: entry.zone(), IfMatch: r.IfMatch, DryRun: r.DryRun, Cancel: r.Cancel, Actor: r.Caller.actor(), Services: a.createServices,
+		Day: r.Day, Zone: entry.zone(), IfMatch: r.IfMatch, DryRun: r.DryRun, Cancel: r.Cancel, Actor: r.Caller.author(), Services: a.createServices,
 	}, nil
 }
 
@@ -345,10 +346,23 @@ func (a *Allocator) heldAffected(ctx context.Context, r *PublishRequest) int {
 	return affected
 }
 
-// Events lists the outbox in order, after a cursor.
+// Events lists what happened to bookings and capacity in order, after a cursor. Nothing is listed only where nothing is left.
 func (a *Allocator) Events(ctx context.Context, after string, limit int) ([]Event, string, error) {
-	events, next, err := a.ledger.Events(ctx, after, limit)
-	return events, next, ledgerError(err)
+	for {
+		events, next, err := a.ledger.Events(ctx, after, limit)
+		last := len(events) < limit
+		events = slices.DeleteFunc(events, func(e Event) bool { return e.Type.Catalogue() })
+		if err != nil || last || len(events) > 0 {
+			return events, next, ledgerError(err)
+		}
+		after = next
+	}
+}
+
+// Trail lists entries of the audit trail.
+func (a *Allocator) Trail(ctx context.Context, q TrailQuery) ([]TrailEntry, error) {
+	entries, err := a.ledger.Trail(ctx, q)
+	return entries, ledgerError(err)
 }
 
 // Locate places a postcode.

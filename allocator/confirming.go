@@ -197,7 +197,7 @@ func (c *confirmation) run(ctx context.Context) ([]BookingView, error) {
 
 // record sends the rows until the answer is definite or time is up.
 func (c *confirmation) record(ctx context.Context) (RecordResult, error) {
-	item := Recording{Claims: slices.Clone(c.rows), Pins: make([]Evidence, 0, len(c.legs)), Replaces: c.moved, Actor: c.caller.actor()}
+	item := Recording{Claims: slices.Clone(c.rows), Pins: make([]Evidence, 0, len(c.legs)), Replaces: c.moved, Actor: c.caller.author()}
 	for i := range c.legs {
 		item.Pins = append(item.Pins, c.legs[i].evidence)
 	}
@@ -335,10 +335,3 @@ func (c *confirmation) succeed(ctx context.Context, result RecordResult) ([]Book
 
 // errForeign is the refusal of a confirm whose keys were used for something else.
 var errForeign = Refuse(CodeIdempotencyMismatch, "the hold, or its Idempotency-Key, was confirmed for another person or appointment")
-
-func (c Caller) actor() string {
-	if c.Actor == "" {
-		return "public"
-	}
-	return c.Actor
-}

@@ -78,6 +78,7 @@ type Secret struct {
 	request, booking, person, hold, manage macKey
 
 	worklist [32]byte // seed of the key that signs worklists
+	trail    [32]byte // key that seals the audit trail
 
 	personal cipher.AEAD // of people's details; safe for concurrent use
 	webhooks cipher.AEAD // of the secrets that sign webhooks
@@ -94,7 +95,7 @@ func NewSecret(material []byte) Secret {
 	return Secret{
 		request: derive("request"), booking: derive("booking"), person: derive("person"), hold: derive("hold"),
 		manage: derive("manage"), worklist: root.sum("muster/v1", "worklist"), personal: sealing("personal"),
-		webhooks: sealing("webhooks"),
+		trail: root.sum("muster/v1", "trail"), webhooks: sealing("webhooks"),
 	}
 }
 
@@ -221,6 +222,9 @@ func (s *Secret) ManageToken(k BookingKey) string {
 
 // WorklistKey signs worklists. Its public half may be known to anyone.
 func (s *Secret) WorklistKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s.worklist[:]) }
+
+// TrailKey seals the audit trail.
+func (s *Secret) TrailKey() [32]byte { return s.trail }
 
 // Manages says, in constant time, whether the token opens the booking.
 func (s *Secret) Manages(k BookingKey, token string) bool {

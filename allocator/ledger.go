@@ -76,7 +76,7 @@ type Ledger interface {
 	// instant of the ledger's clock (transactions that were still open then included: look back a little). Now is the
 	// instant to ask from next time.
 	Changed(ctx context.Context, since time.Time) (Changed, error)
-	// Events lists the outbox in order, after a cursor ("" for the beginning).
+	// Events lists the outbox in order, after a cursor ("" for the beginning). Once an event was listed, none comes before it.
 	Events(ctx context.Context, after string, limit int) (events []Event, next string, err error)
 	// LastEvent is a cursor after which Events lists whatever is recorded from now on. Events of a moment ago may come after
 	// it too.
@@ -90,6 +90,14 @@ type Ledger interface {
 	// another version, and then nothing is changed. Repeated, it answers true as long as nothing else happened since. See
 	// DecideWebhook.
 	SwapWebhook(ctx context.Context, next WebhookRow) (bool, error)
+
+	// AppendTrail adds entries to the audit trail, all or none, after the entry of the given number (0: the first ones). False
+	// where that is not the last one any more. Entries are never changed and never taken away.
+	AppendTrail(ctx context.Context, after int64, entries []TrailEntry) (bool, error)
+	// Trail lists entries of the audit trail in order. See TrailQuery.
+	Trail(ctx context.Context, q TrailQuery) ([]TrailEntry, error)
+	// TrailEnd reads the last entry of the audit trail; Seq is 0 where there is none.
+	TrailEnd(ctx context.Context) (TrailEntry, error)
 	// Now is the ledger's clock.
 	Now(ctx context.Context) (time.Time, error)
 	// Close ends every connection.
@@ -225,34 +233,4 @@ type Changed struct {
 type EndedClaim struct {
 	Slot  SlotID
 	Owner HoldID
-}
-
-// EventType names a transition in the outbox.
-type EventType string
-
-// The types of events.
-const (
-	EventBooked    EventType = "booking.booked"
-	EventCancelled EventType = "booking.cancelled"
-	EventMoved     EventType = "booking.moved" // the old booking of a move; the new one is booked
-	EventStatus    EventType = "booking.status"
-	EventCapacity  EventType = "capacity.changed"
-)
-
-// Event is one transition: the audit trail and the outbox in one row. It carries no personal data beyond the person key.
-type Event struct {
-	Cursor   string
-	Type     EventType
-	At       time.Time
-	Actor    string
-	Site     SiteID
-	Booking  BookingKey // zero for capacity
-	Slot     SlotID     // zero for capacity
-	Service  ServiceCode
-	Person   PersonKey
-	Status   Status
-	Version  int
-	Reason   string
-	Date     Date  // of the day, for capacity; of the slot otherwise
-	Revision int64 // for capacity
 }

@@ -104,7 +104,7 @@ func (a *Allocator) Cancel(ctx context.Context, access BookingAccess, reason str
 	if err != nil {
 		return BookingView{}, err
 	}
-	return a.transition(ctx, Transition{Key: row.Key, To: StatusCancelled, Reason: reason, Actor: caller.actor()}, person)
+	return a.transition(ctx, Transition{Key: row.Key, To: StatusCancelled, Reason: reason, Actor: caller.author()}, person)
 }
 
 // SetStatus records what became of an appointment (staff).
@@ -116,7 +116,7 @@ func (a *Allocator) SetStatus(ctx context.Context, reference string, to Status, 
 	if err != nil {
 		return BookingView{}, err
 	}
-	return a.transition(ctx, Transition{Key: row.Key, To: to, Actor: caller.actor()}, person)
+	return a.transition(ctx, Transition{Key: row.Key, To: to, Actor: caller.author()}, person)
 }
 
 func (a *Allocator) transition(ctx context.Context, t Transition, person *Person) (BookingView, error) {
@@ -237,6 +237,9 @@ func (a *Allocator) DayBookings(ctx context.Context, site SiteID, date Date) ([]
 
 // WorklistKey is the installation's own, the same on each of its servers.
 func (a *Allocator) WorklistKey() ed25519.PrivateKey { return a.secret.WorklistKey() }
+
+// TrailKey is the installation's own, the same on each of its servers.
+func (a *Allocator) TrailKey() [32]byte { return a.secret.TrailKey() }
 
 // WalkIn books a free place for someone who is there (staff): a hold and its confirm at once, in the slot asked for or
 // else in the one nearest to now that has room. A refusal is final for its Idempotency-Key.

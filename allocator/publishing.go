@@ -60,6 +60,9 @@ func DecidePublish(st *PublishState, change *DayChange) (*PublishWrites, Publish
 		return nil, result
 	}
 	w := &PublishWrites{Day: next, Update: result.Cancelled}
+	for _, code := range st.Unknown {
+		w.Events = append(w.Events, ServiceEvent(code, 1, change.Actor, st.Now))
+	}
 	w.Events = append(w.Events, Event{
 		Type: EventCapacity, At: st.Now, Actor: change.Actor, Site: next.Site, Date: next.Date, Revision: next.Revision,
 	})

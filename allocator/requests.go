@@ -11,6 +11,8 @@ type Caller struct {
 	Actor  string // for the audit trail, e.g. "public", "publisher:boots"; never personal data
 	Staff  bool   // may use places kept for invited people
 
+	Request string // id of the request, for the audit trail: no spaces, never personal data; "" where there is none
+
 	// Bound callers work at the sites of their Organisation only, and at none where that is "": see Sees.
 	Bound        bool
 	Organisation string

@@ -99,6 +99,7 @@ func DecideSuspension(site Site, days []Day, change *SuspensionChange, now time.
 	if !result.Changed || change.DryRun {
 		return nil, result
 	}
+	w.Events = append(w.Events, SiteEvent(site.ID, site.Version+1, change.Actor, now))
 	return w, result
 }
 
@@ -137,7 +138,7 @@ func (a *Allocator) Suspend(ctx context.Context, r SuspensionRequest) (Suspensio
 	ctx, cancel := context.WithTimeout(ctx, a.limits.ConfirmDeadline)
 	defer cancel()
 	change := SuspensionChange{
-		Site: r.Site, Suspension: r.Suspension, Resume: r.Resume, From: today, DryRun: r.DryRun, Actor: r.Caller.actor(),
+		Site: r.Site, Suspension: r.Suspension, Resume: r.Resume, From: today, DryRun: r.DryRun, Actor: r.Caller.author(),
 	}
 	unknown := false
 	result, err := untilDefinite(ctx, a, func(ctx context.Context) (SuspensionResult, error) {

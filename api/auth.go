@@ -18,11 +18,12 @@ const (
 	ScopeBookingsRead  = "bookings:read"
 	ScopeBookingsWrite = "bookings:write"
 	ScopeEventsRead    = "events:read"
+	ScopeTrailRead     = "trail:read"
 	ScopeSitesAll      = "sites:all"
 	ScopeAdmin         = "admin"
 )
 
-var knownScopes = []string{ScopeCapacityWrite, ScopeSitesWrite, ScopeBookingsRead, ScopeBookingsWrite, ScopeEventsRead, ScopeSitesAll, ScopeAdmin}
+var knownScopes = []string{ScopeCapacityWrite, ScopeSitesWrite, ScopeBookingsRead, ScopeBookingsWrite, ScopeEventsRead, ScopeTrailRead, ScopeSitesAll, ScopeAdmin}
 
 // grant is who a request comes from. The zero value is the public.
 type grant struct {
@@ -53,6 +54,13 @@ func (g grant) caller() allocator.Caller {
 		actor = "publisher:" + g.client
 	}
 	return allocator.Caller{Client: g.client, Actor: actor, Staff: g.may(ScopeBookingsWrite), Bound: g.bound(), Organisation: g.organisation}
+}
+
+// caller is who makes the request, as the engine and its audit trail know it.
+func (x *exchange) caller() allocator.Caller {
+	caller := x.grant.caller()
+	caller.Request = x.id
+	return caller
 }
 
 // parseAuthorization splits credentials into a lower-case scheme and its token68 (RFC 9110, section 11.4).

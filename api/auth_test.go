@@ -138,7 +138,7 @@ func TestAccessTokens(t *testing.T) {
 		{"not a token", "abc", 401},
 	}
 	for _, c := range cases {
-		a := w.call("PUT", "/v1/sites/A", `{"name":"A"}`, "Authorization", "Bearer "+c.token)
+		a := w.call("PUT", "/v1/sites/A", `{"name":"A"}`, "Authorization", "Bearer "+c.token, "X-Request-Id", "request-7")
 		if a.status != c.status {
 			t.Errorf("%s: status %d, want %d: %s", c.name, a.status, c.status, a.body)
 		}
@@ -146,7 +146,7 @@ func TestAccessTokens(t *testing.T) {
 			t.Errorf("%s: WWW-Authenticate %q", c.name, a.header.Get("WWW-Authenticate"))
 		}
 	}
-	if want := (allocator.Caller{Client: "boots", Actor: "publisher:boots", Bound: true, Organisation: "boots"}); engine.lastCaller != want {
+	if want := (allocator.Caller{Client: "boots", Actor: "publisher:boots", Request: "request-7", Bound: true, Organisation: "boots"}); engine.lastCaller != want {
 		t.Errorf("caller %+v", engine.lastCaller)
 	}
 	tokensElsewhere(t, w, good)

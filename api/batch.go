@@ -50,7 +50,7 @@ func (s *Server) batchHolds(_ context.Context, x *exchange) (reply, error) {
 		x.input().fault("/header/Idempotency-Key", "must not be given for a batch: each item has its own idempotencyKey")
 	}
 	return x.batch("holds", func(o object, item *batchItem) error {
-		req := allocator.HoldRequest{Caller: x.grant.caller(), IdempotencyKey: o.idempotencyKey("idempotencyKey")}
+		req := allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: o.idempotencyKey("idempotencyKey")}
 		req.Claims = decodeClaims(o, "idempotencyKey")
 		item.key = req.IdempotencyKey
 		item.do = func(ctx context.Context) (itemView, error) {
@@ -73,7 +73,7 @@ func (s *Server) batchConfirmations(_ context.Context, x *exchange) (reply, erro
 			return err
 		}
 		o.only("holdId", "people", "replaces")
-		req := allocator.ConfirmRequest{Caller: x.grant.caller(), Token: token}
+		req := allocator.ConfirmRequest{Caller: x.caller(), Token: token}
 		decodePeople(o, &req, today)
 		item.key = token
 		item.do = func(ctx context.Context) (itemView, error) {

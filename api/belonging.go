@@ -18,7 +18,7 @@ func (s *Server) belongs(ctx context.Context, x *exchange) error {
 	if err != nil {
 		return err
 	}
-	own, err := s.own(ctx, x.grant.caller(), id)
+	own, err := s.own(ctx, x.caller(), id)
 	if err == nil && !own {
 		err = errSite
 	}
@@ -39,39 +39,54 @@ func (s *Server) own(ctx context.Context, caller allocator.Caller, id allocator.
 	return caller.Sees(&site), nil
 }
 
-// feedPages bounds how much of the feed one look goes through for a caller that sees little of it.
+// feedPages bounds how much of a feed one look goes through for a caller that sees little of it.
 const feedPages = 8
 
-// events lists what the caller may see of the feed after a cursor: of all that there is, or of its organisation's sites. The
-// cursor to go on from may be further on though nothing was seen.
-func (s *Server) events(ctx context.Context, caller allocator.Caller, after string, limit int) ([]allocator.Event, string, error) {
+// feed is what grows at its end, with cursors of one kind.
+type feed[T, C any] struct {
+	page func(ctx context.Context, after C, limit int) (items []T, next C, err error)
+	of   func(item *T) (allocator.SiteID, C) // the site that it is about, and its cursor
+}
+
+// ownOf lists what the caller may see of a feed after a cursor: of all that there is, or of its organisation's sites. The cursor
+// to go on from may be further on though nothing was seen.
+func ownOf[T, C any](ctx context.Context, s *Server, caller allocator.Caller, f feed[T, C], after C, limit int) (seen []T, next C, err error) {
 	if !caller.Bound {
-		return s.engine.Events(ctx, after, limit)
+		return f.page(ctx, after, limit)
 	}
-	var seen []allocator.Event
 	whose := map[allocator.SiteID]bool{}
-	for page, next := 1, after; ; page++ {
-		all, end, err := s.engine.Events(ctx, next, maxEvents)
+	next = after
+	for page := 1; ; page++ {
+		all, end, err := f.page(ctx, next, maxEvents)
 		if err != nil {
-			return nil, "", err
+			return nil, after, err
 		}
-		for _, e := range all {
-			own, known := whose[e.Site]
+		for i := range all {
+			site, at := f.of(&all[i])
+			own, known := whose[site]
 			if !known {
-				if own, err = s.own(ctx, caller, e.Site); err != nil {
-					return nil, "", err
+				if own, err = s.own(ctx, caller, site); err != nil {
+					return nil, after, err
 				}
-				whose[e.Site] = own
+				whose[site] = own
 			}
 			if !own {
 				continue
 			}
-			if seen = append(seen, e); len(seen) == limit {
-				return seen, e.Cursor, nil
+			if seen = append(seen, all[i]); len(seen) == limit {
+				return seen, at, nil
 			}
 		}
 		if next = end; len(all) < maxEvents || page == feedPages {
 			return seen, next, nil
 		}
 	}
+}
+
+// events lists what the caller may see of the feed after a cursor.
+func (s *Server) events(ctx context.Context, caller allocator.Caller, after string, limit int) ([]allocator.Event, string, error) {
+	return ownOf(ctx, s, caller, feed[allocator.Event, string]{
+		page: s.engine.Events,
+		of:   func(e *allocator.Event) (allocator.SiteID, string) { return e.Site, e.Cursor },
+	}, after, limit)
 }

@@ -95,7 +95,7 @@ func (x *exchange) access(scope string) (allocator.BookingAccess, sight, error) 
 		if err := x.require(scope); err != nil {
 			return a, 0, err
 		}
-		a.Staff, a.Caller = true, x.grant.caller()
+		a.Staff, a.Caller = true, x.caller()
 	case ok && once && scheme == "manage":
 		a.ManageToken = token
 	case header == "" && byBirth:
@@ -172,7 +172,7 @@ func (s *Server) cancelBooking(ctx context.Context, x *exchange) (reply, error) 
 			reason = "site"
 		}
 	}
-	b, err := s.engine.Cancel(ctx, a, reason, x.grant.caller())
+	b, err := s.engine.Cancel(ctx, a, reason, x.caller())
 	x.looked(err)
 	if err != nil {
 		return reply{}, uniform(err)
@@ -192,7 +192,7 @@ func (s *Server) setBookingStatus(ctx context.Context, x *exchange) (reply, erro
 	if err := d.fail(); err != nil {
 		return reply{}, err
 	}
-	b, err := s.engine.SetStatus(ctx, key.Reference(), allocator.Status(status), x.grant.caller())
+	b, err := s.engine.SetStatus(ctx, key.Reference(), allocator.Status(status), x.caller())
 	if err != nil {
 		return reply{}, uniform(err)
 	}
@@ -204,7 +204,7 @@ func (s *Server) bookWalkIn(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	req := allocator.WalkInRequest{Caller: x.grant.caller(), IdempotencyKey: x.idempotencyKey(), Site: site}
+	req := allocator.WalkInRequest{Caller: x.caller(), IdempotencyKey: x.idempotencyKey(), Site: site}
 	x.query()
 	d, o := x.document(required)
 	o.only("service", "start", "length", "person")

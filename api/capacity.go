@@ -61,7 +61,7 @@ func (s *Server) uploadCapacity(_ context.Context, x *exchange) (reply, error) {
 		return reply{}, err
 	}
 	x.http.SetStatusCode(fasthttp.StatusOK)
-	x.http.SetContentType("application/x-ndjson")
+	x.http.SetContentType(ndjson)
 	x.http.Response.ImmediateHeaderFlush = true
 	x.http.SetBodyStream(u, -1)
 	return reply{stream: true}, nil
@@ -211,7 +211,7 @@ func (u *upload) decode(l line) change {
 	c := change{view: lineView{Line: l.number}}
 	if c.err = u.unreadable(l); c.err == nil {
 		c.req, c.err = DecodeCapacity(l.text)
-		c.req.Caller, c.req.DryRun = u.x.grant.caller(), u.dryRun
+		c.req.Caller, c.req.DryRun = u.x.caller(), u.dryRun
 		c.view.SiteID = c.req.Site
 		if c.req.Date != 0 {
 			c.view.Date = c.req.Date.String()

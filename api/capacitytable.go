@@ -73,7 +73,7 @@ func (u *upload) day(day *daytable.Day) (changes []change) {
 		return changes
 	}
 	c := change{view: view, err: day.Err(), req: allocator.PublishRequest{
-		Caller: u.x.grant.caller(), Site: day.Site, Date: day.Date, DryRun: u.dryRun,
+		Caller: u.x.caller(), Site: day.Site, Date: day.Date, DryRun: u.dryRun,
 		Day: allocator.Day{Site: day.Site, Date: day.Date, Sessions: day.Sessions},
 	}}
 	c.view.Line, c.view.Lines = day.Lines[0], len(day.Lines)

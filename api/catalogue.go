@@ -92,7 +92,7 @@ func (s *Server) putSite(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	site, created, err := s.engine.PutSite(ctx, site, x.grant.caller())
+	site, created, err := s.engine.PutSite(ctx, site, x.caller())
 	if err != nil {
 		return reply{}, err
 	}
@@ -183,7 +183,7 @@ func (s *Server) putService(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	service, created, err := s.engine.PutService(ctx, service, x.grant.caller())
+	service, created, err := s.engine.PutService(ctx, service, x.caller())
 	if err != nil {
 		return reply{}, err
 	}

@@ -163,7 +163,7 @@ func (x *exchange) publishRequest() (allocator.PublishRequest, error) {
 	}
 	q := x.query("dryRun", "bookings")
 	return allocator.PublishRequest{
-		Caller: x.grant.caller(), Site: site, Date: date, DryRun: q.boolean("dryRun"),
+		Caller: x.caller(), Site: site, Date: date, DryRun: q.boolean("dryRun"),
 		Cancel: q.choice("bookings", "keep", "cancel") == "cancel", Day: allocator.Day{Site: site, Date: date},
 	}, nil
 }

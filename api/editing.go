@@ -34,7 +34,7 @@ func (s *Server) editDays(ctx context.Context, x *exchange) (reply, error) {
 	}
 	q := x.query("dryRun", "bookings")
 	req := allocator.EditRequest{
-		Caller: x.grant.caller(), Site: site, DryRun: q.boolean("dryRun"), Cancel: q.choice("bookings", "keep", "cancel") == "cancel",
+		Caller: x.caller(), Site: site, DryRun: q.boolean("dryRun"), Cancel: q.choice("bookings", "keep", "cancel") == "cancel",
 	}
 	d, o := x.document(required)
 	o.only("from", "until", "weekdays", "edit", "sessions", "times", "capacity")

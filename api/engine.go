@@ -48,4 +48,6 @@ type Engine interface {
 
 	// Events lists events after a cursor ("" for the beginning), and the cursor to go on from.
 	Events(ctx context.Context, after string, limit int) ([]allocator.Event, string, error)
+	// Trail lists entries of the audit trail in order.
+	Trail(ctx context.Context, q allocator.TrailQuery) ([]allocator.TrailEntry, error)
 }

@@ -56,7 +56,7 @@ func (s *Server) listEvents(ctx context.Context, x *exchange) (reply, error) {
 	poll := time.NewTicker(s.options.PollEvery)
 	defer poll.Stop()
 	for last := wait == 0; ; {
-		events, next, err := s.events(ctx, x.grant.caller(), after, limit)
+		events, next, err := s.events(ctx, x.caller(), after, limit)
 		after = next
 		if err != nil || len(events) > 0 || last {
 			return reply{body: eventsView{viewEvents(events), next}}, err

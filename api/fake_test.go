@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -271,6 +272,18 @@ func (f *fake) Events(ctx context.Context, after string, limit int) ([]allocator
 			Slot: allocator.SlotID{Site: "FA512", Start: allocator.MinuteOf(slotStart), Length: 10}, Service: "RSV:Adult",
 			Person: allocator.PersonKey{1}, Status: allocator.StatusBooked, Version: 1},
 	}, "2", nil
+}
+
+func (f *fake) Trail(_ context.Context, q allocator.TrailQuery) ([]allocator.TrailEntry, error) {
+	all := []allocator.TrailEntry{
+		{Seq: 1, Event: allocator.Event{Cursor: "1", Type: allocator.EventSite, At: slotStart, Actor: "publisher:dev", Request: "R1", Site: "FA512", Revision: 3}},
+		{Seq: 2, Event: allocator.Event{Cursor: "2", Type: allocator.EventService, At: slotStart, Actor: "staff:a", Service: "RSV:Adult", Revision: 1}},
+		{Seq: 3, Event: allocator.Event{Cursor: "5", Type: allocator.EventBooked, At: slotStart, Actor: "public", Site: "FA512", Date: 20970, Booking: someKey,
+			Slot: allocator.SlotID{Site: "FA512", Start: allocator.MinuteOf(slotStart), Length: 10}, Service: "RSV:Adult", Status: allocator.StatusBooked, Version: 1},
+			Digest: [32]byte{1}, Previous: [32]byte{2}, Hash: [32]byte{0xab}, Seal: []byte{0xcd}},
+	}
+	all = slices.DeleteFunc(all, func(t allocator.TrailEntry) bool { return t.Seq <= q.After })
+	return all[:min(q.Limit, len(all))], nil
 }
 
 // world is a server over an in-memory listener, with a client.

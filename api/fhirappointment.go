@@ -108,9 +108,9 @@ func (s *Server) update(ctx context.Context, x *exchange, a allocator.BookingAcc
 		return b, d.fail()
 	}
 	if status == allocator.StatusCancelled {
-		return s.engine.Cancel(ctx, a, reason, x.grant.caller())
+		return s.engine.Cancel(ctx, a, reason, x.caller())
 	}
-	return s.engine.SetStatus(ctx, a.Reference, status, x.grant.caller())
+	return s.engine.SetStatus(ctx, a.Reference, status, x.caller())
 }
 
 // reason reads why a booking is cancelled, as a code or text.
@@ -159,7 +159,7 @@ func (s *Server) fhirSearchAppointments(ctx context.Context, x *exchange) (reply
 	}
 	l, count := s.fhirLookup(ctx, x), q.count()
 	statuses, given := q.codes("status", "http://hl7.org/fhir/appointmentstatus")
-	site, first, last, err := q.daysAt(l, x.grant.caller())
+	site, first, last, err := q.daysAt(l, x.caller())
 	if err != nil {
 		return reply{}, err
 	}

@@ -238,7 +238,7 @@ func (o object) orMissing(d *decoder) object {
 }
 
 func (s *Server) holdPlace(ctx context.Context, x *exchange, key string, p fhir.Place) (allocator.Hold, error) {
-	return s.engine.Hold(ctx, allocator.HoldRequest{Caller: x.grant.caller(), IdempotencyKey: key, Claims: []allocator.ClaimRequest{{
+	return s.engine.Hold(ctx, allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: key, Claims: []allocator.ClaimRequest{{
 		Site: p.Site, Service: p.Service, Start: p.Start.Time(), Length: int(p.Length),
 	}}})
 }
@@ -327,7 +327,7 @@ func (s *Server) book(ctx context.Context, x *exchange, key string, b *fhirBooki
 	} else if err := s.holdsOne(ctx, token); err != nil {
 		return fhir.Appointment{}, err
 	}
-	views, err := s.engine.Confirm(ctx, allocator.ConfirmRequest{Caller: x.grant.caller(), Token: token, People: []allocator.Person{b.person}})
+	views, err := s.engine.Confirm(ctx, allocator.ConfirmRequest{Caller: x.caller(), Token: token, People: []allocator.Person{b.person}})
 	if err != nil {
 		if b.token == "" {
 			s.abandon(ctx, x, token, err)

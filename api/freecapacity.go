@@ -55,8 +55,8 @@ func (s *Server) getFreeCapacity(ctx context.Context, x *exchange) (reply, error
 	case "csv":
 		return reply{content: view.csv(), contentType: "text/csv; charset=utf-8; header=present"}, nil
 	case "ndjson":
-		content, err := view.lines()
-		return reply{content: content, contentType: "application/x-ndjson"}, err
+		content, err := jsonLines(view.Rows)
+		return reply{content: content, contentType: ndjson}, err
 	}
 	return reply{body: view}, nil
 }
@@ -74,11 +74,14 @@ func (v *freeCapacityView) csv() []byte {
 	return b.Bytes()
 }
 
-func (v *freeCapacityView) lines() ([]byte, error) {
+const ndjson = "application/x-ndjson"
+
+// jsonLines writes each item as a line of JSON.
+func jsonLines[T any](items []T) ([]byte, error) {
 	b := bytes.NewBuffer([]byte{})
 	e := json.NewEncoder(b)
-	for i := range v.Rows {
-		if err := e.Encode(&v.Rows[i]); err != nil {
+	for i := range items {
+		if err := e.Encode(&items[i]); err != nil {
 			return nil, err
 		}
 	}

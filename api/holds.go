@@ -68,7 +68,7 @@ func (s *Server) createHold(ctx context.Context, x *exchange) (reply, error) {
 
 // decodeHold reads one claim, or a list of claims.
 func (x *exchange) decodeHold() (allocator.HoldRequest, error) {
-	req := allocator.HoldRequest{Caller: x.grant.caller(), IdempotencyKey: x.idempotencyKey()}
+	req := allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: x.idempotencyKey()}
 	x.query()
 	d, o := x.document(required)
 	req.Claims = decodeClaims(o)
@@ -161,7 +161,7 @@ func (s *Server) confirm(ctx context.Context, req allocator.ConfirmRequest) ([]b
 }
 
 func (x *exchange) decodeConfirm(token string) (allocator.ConfirmRequest, error) {
-	req := allocator.ConfirmRequest{Caller: x.grant.caller(), Token: token}
+	req := allocator.ConfirmRequest{Caller: x.caller(), Token: token}
 	x.idempotencyKey() // the hold is the key, but what is given must be well-formed
 	d, o := x.document(required)
 	o.only("people", "replaces")

@@ -18,6 +18,7 @@ type reply struct {
 	body        any // nil: none
 	etag        string
 	place       string        // Location; "": none
+	next        string        // Link to the next page; "": none
 	public      time.Duration // how long caches may keep it; 0: not at all
 	content     []byte        // instead of a body: what is sent as it is
 	contentType string        // "": application/json
@@ -37,6 +38,9 @@ func (x *exchange) write(r reply) {
 	}
 	if r.place != "" {
 		x.http.Response.Header.Set("Location", r.place)
+	}
+	if r.next != "" {
+		x.http.Response.Header.Set("Link", "<"+r.next+`>; rel="next"`)
 	}
 	if r.content != nil {
 		x.http.SetStatusCode(r.status)

@@ -36,7 +36,7 @@ func TestDecodedRequests(t *testing.T) {
 	}
 	w := serve(t, Options{Dev: true}, engine)
 	w.call("POST", "/v1/holds", holdWith("start", `"2027-06-01T10:10:00.000+01:00"`), "Idempotency-Key", `"a\"b"`).refused(409, allocator.CodeSlotFull)
-	if c := hold.Claims[0]; hold.IdempotencyKey != `a"b` || !c.Start.Equal(time.Date(2027, 6, 1, 9, 10, 0, 0, time.UTC)) || c.Length != 10 || hold.Caller != (allocator.Caller{Actor: "public"}) {
+	if c := hold.Claims[0]; hold.IdempotencyKey != `a"b` || !c.Start.Equal(time.Date(2027, 6, 1, 9, 10, 0, 0, time.UTC)) || c.Length != 10 || hold.Caller.Request == "" || hold.Caller != (allocator.Caller{Actor: "public", Request: hold.Caller.Request}) {
 		t.Errorf("%+v", hold)
 	}
 	w.call("GET", "/v1/sites?postcode=LS1%204AP&service=FLU:65%2B&access=a,b&radiusKm=2.5&limit=50&people=5&from=2027-06-01&to=2027-06-01&includeFull=true", "").wants(200)

@@ -87,6 +87,7 @@ func routes() []route {
 		{"deleteWebhook", del, "/v1/webhooks/{webhookId}", []string{ScopeEventsRead}, classStaff, noBody, (*Server).deleteWebhook},
 		{"rotateWebhookSecret", post, "/v1/webhooks/{webhookId}/rotate-secret", []string{ScopeEventsRead}, classStaff, noBody, (*Server).rotateWebhookSecret},
 		{"testWebhook", post, "/v1/webhooks/{webhookId}/test", []string{ScopeEventsRead}, classStaff, noBody, (*Server).testWebhook},
+		{"getAuditTrail", get, "/v1/audit-trail", []string{ScopeTrailRead}, classFeed, noBody, (*Server).getAuditTrail},
 		{"fhirMetadata", get, fhirBase + "/metadata", public, classFree, noBody, inFHIR((*Server).fhirMetadata)},
 		{"fhirSearchSlots", get, fhirBase + "/Slot", public, classSearch, noBody, inFHIR((*Server).fhirSearchSlots)},
 		{"fhirSearchSlotsByForm", post, fhirBase + "/Slot" + fhirSearchSuffix, public, classSearch, smallBody, inFHIR((*Server).fhirSearchSlots)},

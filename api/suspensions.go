@@ -29,7 +29,7 @@ func (s *Server) listSuspensions(ctx context.Context, x *exchange) (reply, error
 	if err := x.input().fail(); err != nil {
 		return reply{}, err
 	}
-	suspensions, err := s.engine.Suspensions(ctx, site, x.grant.caller())
+	suspensions, err := s.engine.Suspensions(ctx, site, x.caller())
 	if err != nil {
 		return reply{}, err
 	}
@@ -85,7 +85,7 @@ func (x *exchange) suspensionRequest() (allocator.SuspensionRequest, error) {
 		return allocator.SuspensionRequest{}, allocator.Refuse(allocator.CodeServiceUnknown, "no such service")
 	}
 	return allocator.SuspensionRequest{
-		Caller: x.grant.caller(), Site: site, Suspension: allocator.Suspension{Service: code}, DryRun: q.boolean("dryRun"),
+		Caller: x.caller(), Site: site, Suspension: allocator.Suspension{Service: code}, DryRun: q.boolean("dryRun"),
 	}, nil
 }
 

@@ -26,48 +26,77 @@ func (l *Ledger) putSite(ctx context.Context, site allocator.Site, actor string,
 	if _, err := l.zone(site.TimeZone); err != nil {
 		return false, err
 	}
+	actor = storable(actor)
 	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		version, stored, err := stored(tx.QueryRow(ctx, l.q.SiteForUpdate, string(site.ID)))
+		before, err := l.stored(ctx, tx, l.q.SiteForUpdate, string(site.ID))
 		if err != nil {
 			return err
 		}
 		site := site // another attempt may meet another publisher
-		created = version == 0
-		if err := allocator.DecideStoredSite(stored, &site, own); err != nil {
+		created = before.version == 0
+		if err := allocator.DecideStoredSite(before.details, &site, own); err != nil {
 			return err
 		}
 		details := string(allocator.EncodeSite(&site))
-		if stored == details {
+		if before.details == details {
 			return nil
 		}
-		_, err = tx.Exec(ctx, l.q.PutSite, string(site.ID), version+1, site.TimeZone, storable(actor), details)
-		return err
+		version := before.version + 1
+		batch := new(pgx.Batch)
+		batch.Queue(l.q.PutSite, string(site.ID), version, site.TimeZone, actor, details, before.now)
+		return l.note(ctx, tx, batch, allocator.SiteEvent(site.ID, version, actor, before.now))
 	})
 	return created, err
 }
 
 // PutService creates or replaces a service. Equal details change nothing.
 func (l *Ledger) PutService(ctx context.Context, service allocator.Service, actor string) (created bool, err error) {
+	actor = storable(actor)
 	details := string(allocator.EncodeService(&service))
 	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
-		version, stored, err := stored(tx.QueryRow(ctx, l.q.ServiceForUpdate, string(service.Code)))
-		created = version == 0
-		if err != nil || stored == details {
+		before, err := l.stored(ctx, tx, l.q.ServiceForUpdate, string(service.Code))
+		created = before.version == 0
+		if err != nil || before.details == details {
 			return err
 		}
-		_, err = tx.Exec(ctx, l.q.PutService, string(service.Code), version+1, storable(actor), details)
-		return err
+		version := before.version + 1
+		batch := new(pgx.Batch)
+		batch.Queue(l.q.PutService, string(service.Code), version, actor, details, before.now)
+		return l.note(ctx, tx, batch, allocator.ServiceEvent(service.Code, version, actor, before.now))
 	})
 	return created, err
 }
 
-// stored reads a document and its version, which is 0 where there is none.
-func stored(row pgx.Row) (version int64, details string, err error) {
-	err = row.Scan(&version, &details)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return 0, "", nil
+// document is what is stored of a site or service that is to change, and the instant at which that is dated. The version is
+// 0 where there is nothing.
+type document struct {
+	version int64
+	details string
+	now     time.Time
+}
+
+func (l *Ledger) stored(ctx context.Context, tx pgx.Tx, query, id string) (d document, err error) {
+	var changed time.Time
+	batch := new(pgx.Batch)
+	batch.Queue(l.q.Now).QueryRow(func(row pgx.Row) error { return row.Scan(&d.now) })
+	batch.Queue(query, id).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(&d.version, &d.details, &changed)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	})
+	err = tx.SendBatch(ctx, batch).Close()
+	d.now = after(d.now.UTC(), changed.UTC())
+	return d, err
+}
+
+// note sends a batch together with the event of what it writes.
+func (l *Ledger) note(ctx context.Context, tx pgx.Tx, batch *pgx.Batch, event allocator.Event) error {
+	if err := l.queueJournal(batch, &changeSet{events: []allocator.Event{event}, now: event.At}); err != nil {
+		return err
 	}
-	return version, details, err
+	return tx.SendBatch(ctx, batch).Close()
 }
 
 // Services lists every service by code.

@@ -72,11 +72,31 @@ func (e Engine) afterMigrations(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return err
 	}
-	if err := compareByBytes(ctx, tx); err != nil {
+	err = compareByBytes(ctx, tx)
+	if err == nil {
+		err = keepTrail(ctx, tx)
+	}
+	if err != nil {
 		rollback(ctx, tx)
 		return err
 	}
 	return tx.Commit(ctx)
+}
+
+// keepTrail has PostgreSQL refuse every change of the audit trail but an append. CockroachDB before 24.3 has no triggers: there,
+// grants do it (docs/operations.md). Neither stops the tables' owner; the hashes and seals show what the owner did.
+func keepTrail(ctx context.Context, tx pgx.Tx) error {
+	var kept bool
+	err := tx.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = 'trail'::regclass AND tgname = 'trail_is_kept')`).Scan(&kept)
+	if err != nil || kept {
+		return err
+	}
+	_, err = tx.Exec(ctx, `
+		CREATE OR REPLACE FUNCTION trail_is_append_only() RETURNS trigger LANGUAGE plpgsql AS
+		$$ BEGIN RAISE EXCEPTION 'the audit trail is append-only'; END $$;
+		CREATE TRIGGER trail_is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON trail
+		FOR EACH STATEMENT EXECUTE FUNCTION trail_is_append_only()`)
+	return err
 }
 
 func compareByBytes(ctx context.Context, tx pgx.Tx) error {

@@ -33,14 +33,16 @@ func newJournalID() (id [16]byte, bucket int64) {
 
 // entry is one transition in a journal row's detail: what the booking's row does not keep. Its short names are stored.
 type entry struct {
-	Type     allocator.EventType `json:"t"`
-	Actor    string              `json:"a,omitempty"`
-	Status   allocator.Status    `json:"s,omitempty"`
-	Version  int                 `json:"v,omitempty"`
-	Reason   string              `json:"r,omitempty"`
-	Site     allocator.SiteID    `json:"site,omitempty"` // of a day
-	Date     allocator.Date      `json:"date,omitempty"`
-	Revision int64               `json:"rev,omitempty"`
+	Type    allocator.EventType `json:"t"`
+	Actor   string              `json:"a,omitempty"`
+	Status  allocator.Status    `json:"s,omitempty"`
+	Version int                 `json:"v,omitempty"`
+	Reason  string              `json:"r,omitempty"`
+	// Of days, sites and services.
+	Site     allocator.SiteID      `json:"site,omitempty"`
+	Date     allocator.Date        `json:"date,omitempty"`
+	Revision int64                 `json:"rev,omitempty"`
+	Service  allocator.ServiceCode `json:"service,omitempty"`
 }
 
 // queueJournal writes a set's events as one journal row, or several where they are more than one may hold.
@@ -52,7 +54,7 @@ func (l *Ledger) queueJournal(batch *pgx.Batch, set *changeSet) error {
 			keys[i] = int64(e.Booking)
 			entries[i] = entry{Type: e.Type, Actor: e.Actor, Status: e.Status, Version: e.Version, Reason: e.Reason}
 			if e.Booking == 0 {
-				entries[i].Site, entries[i].Date, entries[i].Revision = e.Site, e.Date, e.Revision
+				entries[i].Site, entries[i].Date, entries[i].Revision, entries[i].Service = e.Site, e.Date, e.Revision, e.Service
 			}
 		}
 		detail, err := json.Marshal(entries)
@@ -220,13 +222,14 @@ func (g *group) expand(events []allocator.Event, rows map[allocator.BookingKey]a
 		if i < len(g.entries) {
 			e = g.entries[i]
 		}
-		event := allocator.Event{Type: e.Type, Site: e.Site, Date: e.Date, Revision: e.Revision}
+		event := allocator.Event{Type: e.Type, Site: e.Site, Date: e.Date, Revision: e.Revision, Service: e.Service}
 		if key != 0 {
 			b := rows[allocator.BookingKey(key)]
 			b.Key, b.Status, b.Version, b.Reason = allocator.BookingKey(key), e.Status, e.Version, e.Reason
 			event = allocator.EventOf(e.Type, &b, "", time.Time{})
 		}
-		event.Cursor, event.At, event.Actor = strconv.FormatInt(number, 10), g.at.UTC(), e.Actor
+		event.Cursor, event.At = strconv.FormatInt(number, 10), g.at.UTC()
+		event.Actor, event.Request = allocator.ReadAuthor(e.Actor)
 		events = append(events, event)
 	}
 	return events

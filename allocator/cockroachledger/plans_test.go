@@ -29,6 +29,10 @@ var fill = []string{
 		SELECT gen_random_uuid(), i % 16, CASE WHEN i <= 20000 THEN i END, 1, ARRAY[i * 7919], ARRAY['a'], now() + i * interval '1 ms'
 		FROM generate_series(1, 21000) i`,
 	`INSERT INTO webhooks (webhook_id, version, details) SELECT 'w' || i, 1, '{}' FROM generate_series(1, 3000) i`,
+	`INSERT INTO trail (seq, event, happened_at, action, actor, request, site_id, booking_key, starts_at, length, date, service, status,
+		version, reason, revision, digest, previous, hash)
+		SELECT i, i, now() + i * interval '1 s', 'booking.booked', 'a' || i % 500, '', 'S' || i % 3000, i * 7919, 0, 10, 0, 'X:1', 'booked',
+			1, '', 0, h, h, h FROM generate_series(1, 30000) i, decode(repeat('00', 32), 'hex') h`,
 	`ANALYZE`,
 }
 
@@ -59,6 +63,7 @@ func TestPlans(t *testing.T) {
 		[]int32{1}, []string{"X:1"}, []string{"X"}, []int32{1}, [][]byte{make([]byte, 16)}, []bool{true}, [][]byte{nil},
 		[][]byte{nil}, []string{"a"}, [16]byte{1}, int64(1),
 	}
+	past := time.Time{}
 	now, buckets := time.Now(), []int64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
 	site, one, day, at, length := []string{"S1"}, []int64{7919}, []int32{20980}, []int64{20980 * 1440}, []int16{10}
 	for name, query := range map[string]struct {
@@ -98,6 +103,15 @@ func TestPlans(t *testing.T) {
 		"JournalAfter":      {l.q.JournalAfter, []any{int64(19_900), int64(40_000), int64(100)}},
 		"Webhook":           {l.q.Webhook, []any{"w1"}},
 		"Webhooks":          {l.q.Webhooks, []any{"w1", int64(100)}},
+		"AppendTrail": {l.q.AppendTrail, []any{
+			one, one, []time.Time{now}, site, site, site, site, one, one, length, day, site, site, day, site, one,
+			[][]byte{make([]byte, 32)}, [][]byte{make([]byte, 32)}, [][]byte{make([]byte, 32)}, [][]byte{nil}, int64(30_000),
+		}},
+		"TrailEnd":       {l.q.TrailEnd, nil},
+		"Trail":          {l.q.Trail, []any{int64(29_000), past, now.AddDate(1, 0, 0), "", int64(0), "", int64(100)}},
+		"TrailOfSite":    {l.q.TrailOfSite, []any{int64(0), past, now.AddDate(1, 0, 0), "S1", int64(0), "", int64(100)}},
+		"TrailOfBooking": {l.q.TrailOfBooking, []any{int64(0), past, now.AddDate(1, 0, 0), "", int64(7919), "", int64(100)}},
+		"TrailOfActor":   {l.q.TrailOfActor, []any{int64(0), past, now.AddDate(1, 0, 0), "", int64(0), "a1", int64(100)}},
 	} {
 		plan := explain(t, conn.Conn(), query.text, query.args)
 		if strings.Contains(plan, "Seq Scan on") {

@@ -29,6 +29,7 @@ type queries struct {
 	Epochs, EpochHistory, OpenEpoch                                                         string
 	Unsequenced, LastSeq, Sequence, JournalAfter                                            string
 	Webhooks, Webhook, WebhookForUpdate, PutWebhook, DeleteWebhook                          string
+	AppendTrail, TrailEnd, Trail, TrailOfSite, TrailOfBooking, TrailOfActor                 string
 }
 
 var sectionName = regexp.MustCompile(`(?m)^-- name: (\w+)$`)

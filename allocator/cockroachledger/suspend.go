@@ -37,7 +37,7 @@ func (l *Ledger) Suspend(ctx context.Context, change allocator.SuspensionChange)
 		}
 		result.Site.Version++
 		_, err = tx.Exec(ctx, l.q.PutSite, string(site.ID), result.Site.Version, site.TimeZone, change.Actor,
-			string(allocator.EncodeSite(&writes.Site)))
+			string(allocator.EncodeSite(&writes.Site)), set.now)
 		if err != nil {
 			return err
 		}
@@ -49,10 +49,11 @@ func (l *Ledger) Suspend(ctx context.Context, change allocator.SuspensionChange)
 
 // readForSuspend reads and locks the days that may change, and dates the change.
 func (l *Ledger) readForSuspend(ctx context.Context, tx pgx.Tx, change *allocator.SuspensionChange, set *changeSet) (days []allocator.Day, err error) {
-	if err := tx.QueryRow(ctx, l.q.Now).Scan(&set.now); err != nil {
+	site, err := l.stored(ctx, tx, l.q.SiteForUpdate, string(change.Site))
+	if err != nil {
 		return nil, err
 	}
-	set.now = set.now.UTC()
+	set.now = site.now
 	rows, err := tx.Query(ctx, l.q.SiteDaysForUpdate, string(change.Site), int32(change.From))
 	if err != nil {
 		return nil, err

@@ -155,6 +155,18 @@ func (l *ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (bo
 	return around(l.plan, "swap-webhook", func() (bool, error) { return l.next.SwapWebhook(ctx, next) })
 }
 
+func (l *ledger) AppendTrail(ctx context.Context, after int64, entries []allocator.TrailEntry) (bool, error) {
+	return around(l.plan, "append-trail", func() (bool, error) { return l.next.AppendTrail(ctx, after, entries) })
+}
+
+func (l *ledger) Trail(ctx context.Context, q allocator.TrailQuery) ([]allocator.TrailEntry, error) {
+	return around(l.plan, "trail", func() ([]allocator.TrailEntry, error) { return l.next.Trail(ctx, q) })
+}
+
+func (l *ledger) TrailEnd(ctx context.Context) (allocator.TrailEntry, error) {
+	return around(l.plan, "trail-end", func() (allocator.TrailEntry, error) { return l.next.TrailEnd(ctx) })
+}
+
 func (l *ledger) Now(ctx context.Context) (time.Time, error) {
 	return around(l.plan, "now", func() (time.Time, error) { return l.next.Now(ctx) })
 }

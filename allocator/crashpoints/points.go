@@ -77,6 +77,9 @@ var steps = []step{
 	{"webhooks", ledgerPort, "Webhooks", false},
 	{"webhook", ledgerPort, "Webhook", false},
 	{"swap-webhook", ledgerPort, "SwapWebhook", true},
+	{"append-trail", ledgerPort, "AppendTrail", true},
+	{"trail", ledgerPort, "Trail", false},
+	{"trail-end", ledgerPort, "TrailEnd", false},
 	{"now", ledgerPort, "Now", false},
 	{"close", ledgerPort, "Close", false},
 

@@ -123,6 +123,27 @@ func (l *ledger) Events(ctx context.Context, after string, limit int) ([]allocat
 	return events, next, err
 }
 
+func (l *ledger) AppendTrail(ctx context.Context, after int64, entries []allocator.TrailEntry) (bool, error) {
+	c := l.port.beginBatch("AppendTrail", len(entries))
+	appended, err := l.next.AppendTrail(ctx, after, entries)
+	c.end(err)
+	return appended, err
+}
+
+func (l *ledger) Trail(ctx context.Context, q allocator.TrailQuery) ([]allocator.TrailEntry, error) {
+	c := l.port.begin("Trail")
+	entries, err := l.next.Trail(ctx, q)
+	c.end(err)
+	return entries, err
+}
+
+func (l *ledger) TrailEnd(ctx context.Context) (allocator.TrailEntry, error) {
+	c := l.port.begin("TrailEnd")
+	end, err := l.next.TrailEnd(ctx)
+	c.end(err)
+	return end, err
+}
+
 func (l *ledger) Now(ctx context.Context) (time.Time, error) {
 	c := l.port.begin("Now")
 	now, err := l.next.Now(ctx)

@@ -12,8 +12,16 @@ func compareDays(a, b allocator.DayID) int {
 	return cmp.Or(cmp.Compare(a.Site, b.Site), cmp.Compare(a.Date, b.Date))
 }
 
-// Agree stores the first candidate of a name.
+// Agree stores the first candidate of a name. What was agreed is told by a file that is open for reading only too.
 func (l *Ledger) Agree(ctx context.Context, name string, candidate []byte) (agreed []byte, err error) {
+	var found bool
+	err = l.read(ctx, func(t *tx) error {
+		found, err = t.one("SELECT value FROM settings WHERE name = ?", []any{name}, &agreed)
+		return err
+	})
+	if err != nil || found {
+		return agreed, err
+	}
 	err = l.write(ctx, func(t *tx) error {
 		if err := t.exec("INSERT INTO settings (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", name, candidate); err != nil {
 			return err
@@ -83,9 +91,10 @@ func (l *Ledger) putSite(ctx context.Context, site allocator.Site, actor string,
 		return false, fmt.Errorf("site %s: %w", site.ID, err)
 	}
 	err = l.write(ctx, func(t *tx) error {
+		var version int64
 		var stored string
 		site := site // another attempt may meet another publisher
-		found, err := t.one("SELECT details FROM sites WHERE site_id = ?", []any{string(site.ID)}, &stored)
+		found, err := t.one("SELECT version, details FROM sites WHERE site_id = ?", []any{string(site.ID)}, &version, &stored)
 		if err != nil {
 			return err
 		}
@@ -94,12 +103,18 @@ func (l *Ledger) putSite(ctx context.Context, site allocator.Site, actor string,
 			return err
 		}
 		details := string(allocator.EncodeSite(&site))
+		if stored == details {
+			return nil
+		}
 		t.touchSite(site.ID)
-		return t.exec(`INSERT INTO sites (site_id, version, time_zone, details, changed_at, changed_by) VALUES (?, 1, ?, ?, ?, ?)
+		err = t.exec(`INSERT INTO sites (site_id, version, time_zone, details, changed_at, changed_by) VALUES (?, 1, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET version = version + 1, time_zone = excluded.time_zone, details = excluded.details,
-				changed_at = excluded.changed_at, changed_by = excluded.changed_by
-			WHERE (time_zone, details) <> (excluded.time_zone, excluded.details)`,
+				changed_at = excluded.changed_at, changed_by = excluded.changed_by`,
 			string(site.ID), site.TimeZone, details, t.now, actor)
+		if err != nil {
+			return err
+		}
+		return t.emit([]allocator.Event{allocator.SiteEvent(site.ID, version+1, actor, instant(t.now))})
 	})
 	return created, err
 }
@@ -113,17 +128,23 @@ func (l *Ledger) PutService(ctx context.Context, service allocator.Service, acto
 			return err
 		}
 		created = !found
-		return t.putService(service, actor)
+		changed, err := t.putService(service, actor)
+		if err != nil || !changed {
+			return err
+		}
+		return t.emit([]allocator.Event{allocator.ServiceEvent(service.Code, version+1, actor, instant(t.now))})
 	})
 	return created, err
 }
 
-func (t *tx) putService(service allocator.Service, actor string) error {
+// putService writes a service, and says whether that changed it.
+func (t *tx) putService(service allocator.Service, actor string) (changed bool, err error) {
 	details := string(allocator.EncodeService(&service))
-	return t.exec(`INSERT INTO services (service, version, details, changed_at, changed_by) VALUES (?, 1, ?, ?, ?)
+	n, err := t.change(`INSERT INTO services (service, version, details, changed_at, changed_by) VALUES (?, 1, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET version = version + 1, details = excluded.details, changed_at = excluded.changed_at,
 			changed_by = excluded.changed_by
 		WHERE details <> excluded.details`, string(service.Code), details, t.now, actor)
+	return n > 0, err
 }
 
 // Services lists by code.

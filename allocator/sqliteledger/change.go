@@ -188,7 +188,7 @@ func (p *publishing) decide(change *allocator.DayChange) (allocator.PublishResul
 		return result, nil
 	}
 	for _, code := range st.Unknown {
-		if err := p.t.putService(allocator.DefaultService(code), change.Actor); err != nil {
+		if _, err := p.t.putService(allocator.DefaultService(code), change.Actor); err != nil {
 			return result, err
 		}
 		p.services[code] = true

@@ -153,9 +153,9 @@ func TestSecondGuard(t *testing.T) {
 		}
 	}
 	for what, statement := range map[string]string{
-		"an event twice":       "INSERT INTO events SELECT id + 1000, type, at, actor, reason, booking_key, status, version, site_id, date, revision FROM events WHERE booking_key IS NOT NULL",
-		"a first event twice":  "INSERT INTO events SELECT id + 1000, type, at, actor, reason, booking_key, status, 1, site_id, date, revision FROM events WHERE booking_key IS NOT NULL",
-		"a revision twice":     "INSERT INTO events SELECT id + 1000, type, at, actor, reason, booking_key, status, version, site_id, date, revision FROM events WHERE revision IS NOT NULL",
+		"an event twice":       "INSERT INTO events SELECT id + 1000, type, at, actor, reason, booking_key, status, version, site_id, date, revision, service FROM events WHERE booking_key IS NOT NULL",
+		"a first event twice":  "INSERT INTO events SELECT id + 1000, type, at, actor, reason, booking_key, status, 1, site_id, date, revision, service FROM events WHERE booking_key IS NOT NULL",
+		"a revision twice":     "INSERT INTO events SELECT id + 1000, type, at, actor, reason, booking_key, status, version, site_id, date, revision, service FROM events WHERE revision IS NOT NULL",
 		"revision 0":           "UPDATE days SET revision = 0",
 		"sessions not of JSON": "UPDATE days SET sessions = '['",
 		"an epoch twice":       "INSERT INTO shard_epochs VALUES (1, 1, 'a', 0), (1, 1, 'b', 0)",

@@ -38,7 +38,7 @@ func scanBooking(scan func(into ...any) error) (b allocator.Booking, err error) 
 const (
 	insertBookings = `INSERT INTO bookings (id, booking_key, hold, claims, site_id, starts_at, length, date, place, service,
 	programme, dose, person, one_person, sealed, status, version, reason, replaced_by, recorded_at, booked_by, ended_at) VALUES `
-	insertEvents = `INSERT INTO events (id, type, at, actor, reason, booking_key, status, version, site_id, date, revision) VALUES `
+	insertEvents = `INSERT INTO events (id, type, at, actor, reason, booking_key, status, version, site_id, date, revision, service) VALUES `
 )
 
 // origin is a booking's booked event: its place in the outbox, and who booked; nil where the row is void.
@@ -69,14 +69,24 @@ func bookingRow(b *allocator.Booking, from origin, claims int, now int64) []any 
 	}
 }
 
-// eventRow is a row to insert.
+// eventRow is a row to insert. What belongs to a booking, or to nothing that the event is about, is NULL.
 func eventRow(id int64, e *allocator.Event) []any {
+	row := []any{id, string(e.Type), e.At.UnixMicro(), e.Actor, e.Reason, nil, nil, nil, nil, nil, nil, nil}
+	if e.Booking != 0 {
+		row[5], row[6], row[7] = int64(e.Booking), string(e.Status), int64(e.Version)
+		return row
+	}
+	row[10] = e.Revision
+	if e.Site != "" {
+		row[8] = string(e.Site)
+	}
 	if e.Type == allocator.EventCapacity {
-		return []any{id, string(e.Type), e.At.UnixMicro(), e.Actor, e.Reason, nil, nil, nil, string(e.Site), int64(e.Date), e.Revision}
+		row[9] = int64(e.Date)
 	}
-	return []any{
-		id, string(e.Type), e.At.UnixMicro(), e.Actor, e.Reason, int64(e.Booking), string(e.Status), int64(e.Version), nil, nil, nil,
+	if e.Service != "" {
+		row[11] = string(e.Service)
 	}
+	return row
 }
 
 // insertSizes are how many rows one statement inserts, so that few texts need preparing.

@@ -114,7 +114,8 @@ var accessTable = map[string]reach{
 	"rotateWebhookSecret": {own: 200, unknown: 404},
 	"testWebhook":         {own: 200, unknown: 404},
 
-	"getDocument": {own: 200},
+	"getAuditTrail": {own: 200, unknown: 404},
+	"getDocument":   {own: 200},
 }
 
 func webhookBody(*matrix, string) any {
@@ -251,6 +252,8 @@ func (m *matrix) path(operation, path, site string) string {
 		path += "?postcode=LS14AP&service=DROP:In"
 	case "fhirSearchAppointments":
 		path += "?location=" + site + "&date=" + dayOf(m.at)
+	case "getAuditTrail":
+		path += "?site=" + site
 	case "getAvailability":
 		path += "?service=DROP:In"
 	}

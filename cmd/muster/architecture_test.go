@@ -47,6 +47,7 @@ var rooms = []room{
 	{path: "muster/allocator/sqliteledger", may: []string{core, gooseLib, "modernc.org/sqlite/*"}, outside: true},
 	{path: "muster/allocator/cockroachledger", may: []string{core, pgxLib, gooseLib, "github.com/cockroachdb/cockroach-go/v2/*"}, outside: true},
 	{path: "muster/allocator/observed", may: []string{core, metricsLib}},
+	{path: "muster/allocator/trail", may: []string{core}},
 	{path: "muster/allocator/crashpoints", may: []string{core, "modernc.org/sqlite"}, outside: true},
 	{path: "muster/allocator/allocatortest", may: []string{core}, testing: true},
 	{path: "muster/allocator/allocatortest/checkers", may: []string{core, "github.com/anishathalye/porcupine"}, testing: true},

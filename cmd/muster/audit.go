@@ -16,10 +16,20 @@ var errDiffers = errors.New("the audit found differences")
 type auditCommand struct {
 	ledgerFlags
 	inventoryFlags
+	secretFlags
+	Trail     bool   `help:"Verify the audit trail instead: its chain, its seals, and that it has each of the ledger's events once."`
+	From      int64  `default:"1" help:"With --trail: the first entry to look at (${default})."`
+	TrailHead string `placeholder:"HASH" help:"With --trail: the head of an earlier run, which must still be in the chain."`
 }
 
-// Run audits every site. It changes nothing, but while bookings go on it may report what is only under way.
+// Run audits every site, or the audit trail. It changes nothing, but while bookings go on it may report what is only under way.
 func (c *auditCommand) Run(p *program) error {
+	if c.Trail {
+		return c.verifyTrail(p)
+	}
+	if c.TrailHead != "" || c.From != 1 {
+		return usage("--from and --trail-head belong to --trail")
+	}
 	e, err := p.assemble(parts{
 		ledger: c.ledgerFlags, inventory: c.inventoryFlags, tool: true, log: slog.New(slog.DiscardHandler),
 		absent: len(c.Redis) == 0,

@@ -64,6 +64,8 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"serve", "--listen", "nonsense", "--secret-file", secret}, 1, "--listen"},
 		{[]string{"serve", "--ledger", "mysql://x"}, 1, "not a valid URL"},
 		{[]string{"rebuild"}, 2, "--site=ID or --all"},
+		{[]string{"audit", "--trail", "--trail-head", "9f2c"}, 2, "64 hexadecimal digits"},
+		{[]string{"audit", "--from", "7"}, 2, "belong to --trail"},
 		{[]string{"rebuild", "--all"}, 2, "nothing to rebuild without --redis"},
 		{[]string{"import", "sites", "/nowhere/at/all"}, 1, "no such file"},
 		{[]string{"import", "sites", "--resume-from=-3", secret}, 2, "counted from 1"},

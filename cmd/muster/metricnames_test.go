@@ -25,6 +25,7 @@ import (
 	"muster/allocator"
 	"muster/allocator/allocatortest/memoryledger"
 	"muster/allocator/observed"
+	"muster/allocator/trail"
 	"muster/api"
 	"muster/webhooks"
 )
@@ -73,6 +74,9 @@ func registered(t *testing.T) map[string]metricEntry {
 	if _, err := webhooks.New(webhooks.Options{
 		Registerer: &all, Ledger: memoryledger.New(time.Now), Source: (*allocator.Allocator)(nil), View: api.EventView, Seal: struct{ cipher.AEAD }{},
 	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := measureTrail(&all, trail.New(nil, trail.Key{}, nil, time.Now)); err != nil {
 		t.Fatal(err)
 	}
 	entries := map[string]metricEntry{}

@@ -68,7 +68,11 @@ func (c *serveCommand) Run(p *program) error {
 	if err := e.Start(p.ctx); err != nil {
 		return interrupted(p.ctx, errors.Join(err, e.close()))
 	}
-	err = c.serve(p, e, at, log)
+	stopTrail, err := e.keepTrail(log)
+	if err == nil {
+		err = c.serve(p, e, at, log)
+		stopTrail()
+	}
 	stopping, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), c.drain())
 	defer cancel()
 	return errors.Join(err, e.Stop(stopping), e.close())

@@ -153,7 +153,7 @@ func (i *trust) unsigned(claims object) string {
 	return part([]byte(`{"alg":"none","typ":"at+jwt","kid":"k"}`)) + "." + part(body) + "."
 }
 
-const publisherScopes = api.ScopeSitesWrite + " " + api.ScopeCapacityWrite + " " + api.ScopeBookingsRead + " " + api.ScopeBookingsWrite + " " + api.ScopeEventsRead
+const publisherScopes = api.ScopeSitesWrite + " " + api.ScopeCapacityWrite + " " + api.ScopeBookingsRead + " " + api.ScopeBookingsWrite + " " + api.ScopeEventsRead + " " + api.ScopeTrailRead
 
 // bearer is the header of a token.
 func bearer(token string) []string { return []string{"Authorization", "Bearer " + token} }

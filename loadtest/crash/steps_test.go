@@ -78,6 +78,9 @@ var ways = map[string]way{
 	"webhooks":     {traffic: (*course).rest},
 	"webhook":      {traffic: (*course).subscribe},
 	"swap-webhook": {traffic: (*course).subscribe},
+	"append-trail": {alone: true, traffic: (*course).putSite},
+	"trail":        {traffic: (*course).rest},
+	"trail-end":    {traffic: (*course).rest},
 	"now":          {traffic: (*course).rest},
 	"close":        {most: 1, traffic: (*course).stop},
 	"migrate":      {start: true, most: 1, traffic: (*course).rest},
@@ -123,7 +126,7 @@ func withoutReads(rows map[string]way) map[string]way {
 	for _, step := range []string{
 		"identity", "state", "reap", "stuck", "read-site", "read-places", "usage", "changes", "check", "epochs", "services", "sites", "site",
 		"days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "last-event",
-		"webhooks", "webhook", "now", "close",
+		"webhooks", "webhook", "trail", "trail-end", "now", "close",
 		"reply-read",
 	} {
 		rows[step] = way{why: leavesNothing}

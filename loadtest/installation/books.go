@@ -199,7 +199,7 @@ func sqliteKeys(ctx context.Context, file string) (keys []allocator.BookingKey, 
 	return keys, rows.Err()
 }
 
-// Events reads the whole outbox.
+// Events reads what the outbox says of bookings and capacity, all of it.
 func (b *Books) Events(ctx context.Context) (all []allocator.Event, err error) {
 	for cursor := ""; ; {
 		some, next, err := b.Ledger.Events(ctx, cursor, 500)
@@ -208,7 +208,7 @@ func (b *Books) Events(ctx context.Context) (all []allocator.Event, err error) {
 		}
 		all = append(all, some...)
 		if len(some) == 0 || next == cursor {
-			return all, nil
+			return slices.DeleteFunc(all, func(e allocator.Event) bool { return e.Type.Catalogue() }), nil
 		}
 		cursor = next
 	}

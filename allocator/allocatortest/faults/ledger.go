@@ -192,6 +192,23 @@ func (f Ledger) SwapWebhook(ctx context.Context, next allocator.WebhookRow) (boo
 	return run(ctx, f.Plan, f.Carry, "SwapWebhook", what{next}, func(ctx context.Context) (bool, error) { return f.Ledger.SwapWebhook(ctx, next) })
 }
 
+// AppendTrail implements allocator.Ledger.
+func (f Ledger) AppendTrail(ctx context.Context, after int64, entries []allocator.TrailEntry) (bool, error) {
+	return run(ctx, f.Plan, f.Carry, "AppendTrail", what{after, len(entries)}, func(ctx context.Context) (bool, error) {
+		return f.Ledger.AppendTrail(ctx, after, entries)
+	})
+}
+
+// Trail implements allocator.Ledger.
+func (f Ledger) Trail(ctx context.Context, q allocator.TrailQuery) ([]allocator.TrailEntry, error) {
+	return run(ctx, f.Plan, f.Carry, "Trail", what{q}, func(ctx context.Context) ([]allocator.TrailEntry, error) { return f.Ledger.Trail(ctx, q) })
+}
+
+// TrailEnd implements allocator.Ledger.
+func (f Ledger) TrailEnd(ctx context.Context) (allocator.TrailEntry, error) {
+	return run(ctx, f.Plan, f.Carry, "TrailEnd", nil, func(ctx context.Context) (allocator.TrailEntry, error) { return f.Ledger.TrailEnd(ctx) })
+}
+
 // Now implements allocator.Ledger.
 func (f Ledger) Now(ctx context.Context) (time.Time, error) {
 	return run(ctx, f.Plan, f.Carry, "Now", nil, func(ctx context.Context) (time.Time, error) { return f.Ledger.Now(ctx) })

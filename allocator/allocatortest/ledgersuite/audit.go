@@ -71,12 +71,17 @@ func (w *World) Audit(t testing.TB) []allocator.Booking {
 	return live
 }
 
-// auditEvents checks that each version of each row and each revision of the day has exactly one event, in order.
+// auditEvents checks that each version of each row and of the site, and each revision of the day, has exactly one event, in order.
 func (w *World) auditEvents(t testing.TB, revision int64, rows []allocator.Booking) {
 	t.Helper()
 	last := make(map[allocator.BookingKey]allocator.Event)
-	var published int64
+	var published, versions int64
 	for _, e := range AllEvents(t, w.Ledger) {
+		if e.Type == allocator.EventSite && e.Site == w.Site {
+			if versions++; e.Revision != versions {
+				t.Errorf("event of site version %d is %s", versions, textOf(e))
+			}
+		}
 		if e.Site != w.Site || e.Date != w.Date {
 			continue
 		}
@@ -93,6 +98,9 @@ func (w *World) auditEvents(t testing.TB, revision int64, rows []allocator.Booki
 	}
 	if published != revision {
 		t.Errorf("%d events of capacity, revision %d", published, revision)
+	}
+	if site, ok, err := w.Ledger.Site(t.Context(), w.Site); err != nil || ok && site.Version != versions {
+		t.Errorf("%d events of the site, version %d, %v", versions, site.Version, err)
 	}
 	for _, b := range rows {
 		if e := last[b.Key]; e.Version != b.Version || e.Status != b.Status || e.Reason != b.Reason || e.Person != b.Person ||

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,6 +34,7 @@ type Ledger struct {
 	persons  map[allocator.PersonDose]allocator.BookingKey
 	events   []allocator.Event
 	webhooks map[string]allocator.WebhookRow
+	trail    []allocator.TrailEntry
 }
 
 // row is a booking and when it came to its present status.
@@ -169,16 +169,16 @@ func (l *Ledger) OpenEpoch(ctx context.Context, shard int, expected int64, ident
 }
 
 // PutSite keeps the generation and counts versions.
-func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, _ string) (bool, error) {
-	return l.putSite(ctx, site, false)
+func (l *Ledger) PutSite(ctx context.Context, site allocator.Site, actor string) (bool, error) {
+	return l.putSite(ctx, site, actor, false)
 }
 
 // PutOwnSite refuses another publisher's site.
-func (l *Ledger) PutOwnSite(ctx context.Context, site allocator.Site, _ string) (bool, error) {
-	return l.putSite(ctx, site, true)
+func (l *Ledger) PutOwnSite(ctx context.Context, site allocator.Site, actor string) (bool, error) {
+	return l.putSite(ctx, site, actor, true)
 }
 
-func (l *Ledger) putSite(ctx context.Context, site allocator.Site, own bool) (bool, error) {
+func (l *Ledger) putSite(ctx context.Context, site allocator.Site, actor string, own bool) (bool, error) {
 	if err := l.enter(ctx); err != nil {
 		return false, err
 	}
@@ -201,6 +201,7 @@ func (l *Ledger) putSite(ctx context.Context, site allocator.Site, own bool) (bo
 	if !existed || !sameSite(old, site) {
 		site.Version++
 		l.sites[site.ID] = site
+		l.emit(allocator.SiteEvent(site.ID, site.Version, actor, l.instant()))
 	}
 	return !existed, nil
 }
@@ -212,7 +213,7 @@ func sameSite(a, b allocator.Site) bool {
 }
 
 // PutService counts versions.
-func (l *Ledger) PutService(ctx context.Context, service allocator.Service, _ string) (bool, error) {
+func (l *Ledger) PutService(ctx context.Context, service allocator.Service, actor string) (bool, error) {
 	if err := l.enter(ctx); err != nil {
 		return false, err
 	}
@@ -221,6 +222,7 @@ func (l *Ledger) PutService(ctx context.Context, service allocator.Service, _ st
 	if service.Version = old.Version; !existed || service != old {
 		service.Version++
 		l.services[service.Code] = service
+		l.emit(allocator.ServiceEvent(service.Code, service.Version, actor, l.instant()))
 	}
 	return !existed, nil
 }
@@ -274,29 +276,4 @@ func (l *Ledger) Generations(ctx context.Context) (map[allocator.SiteID]int64, e
 		}
 	}
 	return raised, nil
-}
-
-// Events pages by position; the cursor is the number of events before it.
-func (l *Ledger) Events(ctx context.Context, after string, limit int) ([]allocator.Event, string, error) {
-	if err := l.enter(ctx); err != nil {
-		return nil, "", err
-	}
-	defer l.leave()
-	from := 0
-	if after != "" {
-		var err error
-		if from, err = strconv.Atoi(after); err != nil || from < 0 || from > len(l.events) {
-			return nil, "", allocator.Refuse(allocator.CodeInvalid, "not a cursor of this ledger")
-		}
-	}
-	page := slices.Clone(l.events[from:min(len(l.events), from+limit)])
-	return page, strconv.Itoa(from + len(page)), nil
-}
-
-// emit appends events, each with its cursor.
-func (l *Ledger) emit(events ...allocator.Event) {
-	for _, e := range events {
-		e.Cursor = strconv.Itoa(len(l.events) + 1)
-		l.events = append(l.events, e)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"muster/allocator"
 	"muster/allocator/allocatortest/checkers"
@@ -216,6 +217,7 @@ func (w *world) evidence(paths map[string]int) (*checkers.Evidence, error) {
 		e.Events = append(e.Events, events...)
 		after = next
 	}
+	e.Events = slices.DeleteFunc(e.Events, func(e allocator.Event) bool { return e.Type.Catalogue() })
 	var ordered []allocator.BookingKey
 	for i := range e.Events {
 		if key := e.Events[i].Booking; key != 0 && !keys[key] {

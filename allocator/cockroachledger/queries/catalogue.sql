@@ -10,21 +10,21 @@ SELECT s.value FROM settings s WHERE s.name = $1::TEXT;
 INSERT INTO settings (name, value) VALUES ($1::TEXT, $2::BYTEA) ON CONFLICT (name) DO NOTHING;
 
 -- name: SiteForUpdate
-SELECT s.version, s.details FROM sites s WHERE s.site_id = $1::TEXT FOR UPDATE;
+SELECT s.version, s.details, s.changed_at FROM sites s WHERE s.site_id = $1::TEXT FOR UPDATE;
 
 -- name: PutSite
-INSERT INTO sites (site_id, version, time_zone, changed_by, details)
-VALUES ($1::TEXT, $2::INT8, $3::TEXT, $4::TEXT, $5::TEXT)
-ON CONFLICT (site_id) DO UPDATE SET version = excluded.version, time_zone = excluded.time_zone, changed_at = now(),
+INSERT INTO sites (site_id, version, time_zone, changed_by, details, changed_at)
+VALUES ($1::TEXT, $2::INT8, $3::TEXT, $4::TEXT, $5::TEXT, $6::TIMESTAMPTZ)
+ON CONFLICT (site_id) DO UPDATE SET version = excluded.version, time_zone = excluded.time_zone, changed_at = excluded.changed_at,
 	changed_by = excluded.changed_by, details = excluded.details;
 
 -- name: ServiceForUpdate
-SELECT s.version, s.details FROM services s WHERE s.service = $1::TEXT FOR UPDATE;
+SELECT s.version, s.details, s.changed_at FROM services s WHERE s.service = $1::TEXT FOR UPDATE;
 
 -- name: PutService
-INSERT INTO services (service, version, changed_by, details)
-VALUES ($1::TEXT, $2::INT8, $3::TEXT, $4::TEXT)
-ON CONFLICT (service) DO UPDATE SET version = excluded.version, changed_at = now(), changed_by = excluded.changed_by,
+INSERT INTO services (service, version, changed_by, details, changed_at)
+VALUES ($1::TEXT, $2::INT8, $3::TEXT, $4::TEXT, $5::TIMESTAMPTZ)
+ON CONFLICT (service) DO UPDATE SET version = excluded.version, changed_at = excluded.changed_at, changed_by = excluded.changed_by,
 	details = excluded.details;
 
 -- name: CreateService
