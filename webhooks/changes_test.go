@@ -41,13 +41,13 @@ func TestChangesAreHeeded(t *testing.T) {
 		} else {
 			time.Sleep(soon)
 			event() // verified with the old secret
-			e.secret = fresh
+			e.trusts(fresh)
 			event()
 		}
 		time.Sleep(24 * time.Hour)
 		event()
-		w.want("rotated", len(e.taken), 7)
-		if verify(secret, e.taken[6].header, e.taken[6].body, e.taken[6].at) == nil {
+		w.want("rotated", len(e.took()), 7)
+		if verify(secret, e.took()[6].header, e.took()[6].body, e.took()[6].at) == nil {
 			t.Error("the old secret still signs after a day")
 		}
 		if err := other.Remove(w.t.Context(), ofA, made.ID); err != nil {
@@ -55,7 +55,7 @@ func TestChangesAreHeeded(t *testing.T) {
 		}
 		time.Sleep(soon)
 		event()
-		w.want("removed", len(e.tries), 7)
+		w.want("removed", len(e.asked()), 7)
 		w.want("known", h.count(stateDelivering), 0)
 	})
 }
@@ -74,7 +74,7 @@ func TestCursorFollowsWhatIsSkipped(t *testing.T) {
 		w.server()
 		w.happen(allocator.EventBooked, "b1")
 		time.Sleep(soon)
-		w.want("messages", len(e.taken), 1)
+		w.want("messages", len(e.took()), 1)
 	})
 }
 
@@ -83,9 +83,9 @@ func TestLag(t *testing.T) {
 	inWorld(t, func(w *world) {
 		h, _, _ := w.server()
 		_, dead := w.subscribe(h, ofA, "dead.test")
-		dead.answer = status(500)
+		dead.answers(status(500))
 		_, slow := w.subscribe(h, ofB, "slow.test")
-		slow.answer = func(context.Context, received) (int, http.Header) { time.Sleep(15 * time.Second); return 0, nil }
+		slow.answers(func(context.Context, received) (int, http.Header) { time.Sleep(15 * time.Second); return 0, nil })
 		w.happen(allocator.EventBooked, "a1")
 		time.Sleep(soon)
 		w.want("lag of the dead", h.lag(), time.Duration(0))

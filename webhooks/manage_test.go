@@ -113,14 +113,14 @@ func TestTest(t *testing.T) {
 			return a
 		}
 		w.want("taken", try(), Attempt{Delivered: true, Status: 200})
-		w.want("what came", string(e.taken[0].body[:len(`{"type":"webhook.test"`)]), `{"type":"webhook.test"`)
-		e.answer = status(404)
+		w.want("what came", string(e.took()[0].body[:len(`{"type":"webhook.test"`)]), `{"type":"webhook.test"`)
+		e.answers(status(404))
 		w.want("refused", try(), Attempt{Status: 404, Problem: "the endpoint answered 404"})
-		e.answer = func(ctx context.Context, _ received) (int, http.Header) { <-ctx.Done(); return 0, nil }
+		e.answers(func(ctx context.Context, _ received) (int, http.Header) { <-ctx.Done(); return 0, nil })
 		w.want("silent", try(), Attempt{Took: testTime, Problem: "the endpoint did not answer in time"})
 		time.Sleep(time.Hour)
-		w.want("tries", len(e.tries), 3)
-		w.want("ids", e.tries[0].id != e.tries[1].id, true)
+		w.want("tries", len(e.asked()), 3)
+		w.want("ids", e.asked()[0].id != e.asked()[1].id, true)
 	})
 }
 

@@ -27,7 +27,7 @@ func newMetrics(r prometheus.Registerer, h *Hooks) (*metrics, error) {
 			Name: "muster_webhook_attempts_total", Help: "Messages that this server sent to webhooks, by result: ok, failed.",
 		}, []string{"result"}),
 		answers: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "muster_webhook_answer_seconds", Help: "How long webhooks took to answer, or to fail.", Buckets: []float64{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30},
+			Name: "muster_webhook_request_seconds", Help: "How long webhooks took to answer, or to fail.", Buckets: []float64{0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30},
 		}),
 		disabled: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "muster_webhooks_disabled_total", Help: "Webhooks that this server disabled: gone (they answered 410), failing (for days).",

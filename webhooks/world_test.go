@@ -141,14 +141,43 @@ func (n network) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // endpoint is a receiver that keeps what it took.
 type endpoint struct {
-	t      *testing.T
-	secret string
-	// answer, where set, says what a message is answered; 0: the status is 200. It may take its time.
-	answer func(ctx context.Context, m received) (status int, header http.Header)
+	t *testing.T
 
-	mu    sync.Mutex
-	tries []received
-	taken []received
+	mu     sync.Mutex
+	secret string
+	answer answerer // nil: takes everything
+	tries  []received
+	taken  []received
+}
+
+// answerer says what a message is answered; 0: the status is 200. It may take its time.
+type answerer func(ctx context.Context, m received) (status int, header http.Header)
+
+// answers makes the endpoint answer so from now on.
+func (e *endpoint) answers(answer answerer) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.answer = answer
+}
+
+// trusts makes the endpoint check by a secret from now on.
+func (e *endpoint) trusts(secret string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.secret = secret
+}
+
+// took are the messages that were taken, and asked all that came, in order.
+func (e *endpoint) took() []received {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.taken)
+}
+
+func (e *endpoint) asked() []received {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.tries)
 }
 
 type received struct {
@@ -179,18 +208,19 @@ func (e *endpoint) receive(r *http.Request) (*http.Response, error) {
 	m := received{
 		id: r.Header.Get("webhook-id"), kind: content.Type, cursor: content.Data.Cursor, site: content.Data.SiteID, at: time.Now(), header: r.Header, body: body,
 	}
+	e.mu.Lock()
 	if err := verify(e.secret, r.Header, body, m.at); err != nil {
 		e.t.Errorf("message %s: %v", m.id, err)
 	}
-	e.mu.Lock()
+	answer := e.answer
 	if len(e.tries) > 0 {
 		m.seconds = int64(m.at.Sub(e.tries[0].at).Seconds())
 	}
 	e.tries = append(e.tries, m)
 	e.mu.Unlock()
 	status, header := http.StatusOK, http.Header{}
-	if e.answer != nil {
-		if s, h := e.answer(r.Context(), m); s != 0 {
+	if answer != nil {
+		if s, h := answer(r.Context(), m); s != 0 {
 			status, header = s, h
 		}
 	}
@@ -207,9 +237,7 @@ func (e *endpoint) receive(r *http.Request) (*http.Response, error) {
 
 // cursors are those of the messages that were taken, in order.
 func (e *endpoint) cursors() (all []string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, m := range e.taken {
+	for _, m := range e.took() {
 		all = append(all, m.cursor)
 	}
 	return all
@@ -217,9 +245,7 @@ func (e *endpoint) cursors() (all []string) {
 
 // tried are the seconds of all tries.
 func (e *endpoint) tried() (all []int64) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, m := range e.tries {
+	for _, m := range e.asked() {
 		all = append(all, m.seconds)
 	}
 	return all
