@@ -9,6 +9,7 @@ import (
 // PublishState is what the ledger knows of a day that is to change, read in the transaction that changes it.
 type PublishState struct {
 	SiteKnown bool
+	Plan      int64 // version of the site's plan, where the change names one
 	Current   Day
 	Live      []Booking // every live row of the day
 	Unknown   []ServiceCode
@@ -31,7 +32,7 @@ func DecidePublish(st *PublishState, change *DayChange) (*PublishWrites, Publish
 	case !st.SiteKnown:
 		result.Outcome = PublishSiteUnknown
 		return nil, result
-	case change.IfMatch != nil && *change.IfMatch != st.Current.Revision:
+	case change.IfMatch != nil && *change.IfMatch != st.Current.Revision, change.Plan != 0 && change.Plan != st.Plan:
 		result.Outcome = PublishMismatch
 		return nil, result
 	case len(st.Unknown) > 0 && !change.Services:

@@ -17,6 +17,7 @@ var fill = []string{
 		SELECT 'S' || i, 1, 'UTC', 'test', '{}', CASE WHEN i % 50 = 0 THEN 1 ELSE 0 END FROM generate_series(0, 2999) i`,
 	`INSERT INTO days (site_id, date, revision, changed_at, sessions)
 		SELECT 'S' || i, d, 1, now(), '[]' FROM generate_series(0, 2999) i, generate_series(20980, 20989) d`,
+	`INSERT INTO plans (site_id, version, due, document) SELECT 'S' || i, 1, i, '{}' FROM generate_series(0, 2999) i`,
 	`INSERT INTO shard_epochs (shard, epoch, identity) SELECT s, e, 'i' || e FROM generate_series(0, 63) s, generate_series(1, 20) e`,
 	`INSERT INTO services (service, version, changed_by, details) SELECT 'X:' || i, 1, 'test', '{}' FROM generate_series(1, 200) i`,
 	`INSERT INTO bookings (booking_key, starts_at, date, place, dose, version, length, one_person, hold_id, site_id, service,
@@ -88,6 +89,10 @@ func TestPlans(t *testing.T) {
 		"LivePlaces":     {l.q.LivePlaces, []any{[]string{"S1"}, []int64{20980 * 1440}, []int16{10}, []int32{0}, []int32{1023}}},
 		"Day":            {l.q.Day, []any{"S1", int32(20980)}},
 		"Days":           {l.q.Days, []any{"S1", int32(0), int32(20980), int64(100)}},
+		"SitePlan":       {l.q.SitePlan, []any{"S1"}},
+		"PlanForUpdate":  {l.q.PlanForUpdate, []any{"S1"}},
+		"DuePlans":       {l.q.DuePlans, []any{int64(5), "S1", int64(100)}},
+		"PlanVersions":   {l.q.PlanVersions, []any{site}},
 		"Sites":          {l.q.Sites, []any{"S1", int64(100)}},
 		"Unsequenced":    {l.q.Unsequenced, []any{buckets, int64(256)}},
 		"LastSeq":        {l.q.LastSeq, nil},

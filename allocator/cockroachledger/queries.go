@@ -26,6 +26,7 @@ type queries struct {
 	SiteForUpdate, PutSite, ServiceForUpdate, PutService, CreateService                     string
 	Services, KnownServices, Sites, Site                                                    string
 	Days, Day, DaysByID, DaysForUpdate, PutDays                                             string
+	SitePlan, PlanForUpdate, PutPlan, DuePlans, PlanVersions                                string
 	Epochs, EpochHistory, OpenEpoch                                                         string
 	Unsequenced, LastSeq, Sequence, JournalAfter                                            string
 }

@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) allocator.Ledger) {
 		{"Move", testMove},
 		{"Publish", testPublish},
 		{"Impact", testImpact},
+		{"Plans", testPlans},
 		{"State", testState},
 		{"Events", testEvents},
 		{"Races", testRaces},

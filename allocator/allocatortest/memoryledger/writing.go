@@ -155,6 +155,7 @@ func (l *Ledger) publish(change *allocator.DayChange) allocator.PublishResult {
 	_, known := l.sites[id.Site]
 	st := &allocator.PublishState{
 		SiteKnown: known,
+		Plan:      l.plans[id.Site].version,
 		Current:   l.day(id),
 		Live:      l.rowsOf(id.Site, func(r *row) bool { return r.Status.Live() && r.Date == id.Date }),
 		Unknown:   l.unknown(change.Day.Sessions),
