@@ -69,6 +69,8 @@ func routes() []route {
 		{"putDay", put, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite}, classStaff, dayBody, (*Server).putDay},
 		{"closeDay", del, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite}, classStaff, noBody, (*Server).closeDay},
 		{"editDays", post, "/v1/sites/{siteId}/days:edit", []string{ScopeCapacityWrite}, classStaff, smallBody, (*Server).editDays},
+		{"getPlan", get, "/v1/sites/{siteId}/plan", []string{ScopeCapacityWrite, ScopeBookingsRead}, classStaff, noBody, (*Server).getPlan},
+		{"putPlan", put, "/v1/sites/{siteId}/plan", []string{ScopeCapacityWrite}, classStaff, dayBody, (*Server).putPlan},
 		{"listDayBookings", get, "/v1/sites/{siteId}/days/{date}/bookings", []string{ScopeBookingsRead}, classStaff, noBody, (*Server).listDayBookings},
 		{"bookWalkIn", post, "/v1/sites/{siteId}/walkins", []string{ScopeBookingsWrite}, classStaff, smallBody, (*Server).bookWalkIn},
 		{"getWorklistKeys", get, "/v1/worklist-keys", public, classFree, noBody, (*Server).getWorklistKeys},
