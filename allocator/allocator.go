@@ -180,6 +180,7 @@ func (a *Allocator) Start(ctx context.Context) error {
 	a.background.Go(func() { a.probe(running) })
 	a.background.Go(func() { a.refresh(running, since) })
 	a.background.Go(func() { a.reconcile(running) })
+	a.background.Go(func() { a.makePlanned(running) })
 	return nil
 }
 

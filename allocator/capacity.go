@@ -232,7 +232,7 @@ func (a *Allocator) change(ctx context.Context, r *PublishRequest) (DayChange, e
 		return DayChange{}, &Error{Code: CodeInvalid, Detail: "the day is not valid", Faults: faults}
 	}
 	return DayChange{
-		Day: r.Day, Zone: entry.zone(), IfMatch: r.IfMatch, DryRun: r.DryRun, Cancel: r.Cancel, Actor: r.Caller.author(), Services: a.createServices,
+		Day: r.Day, Zone: entry.zone(), IfMatch: r.IfMatch, DryRun: r.DryRun, Cancel: r.Cancel, Actor: r.Caller.author(), Services: a.createServices, Plan: r.plan,
 	}, nil
 }
 

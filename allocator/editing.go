@@ -25,11 +25,11 @@ const maxEditedDays = 92
 
 // DayEdit says what to do with which sessions of a day.
 type DayEdit struct {
-	Do       Edit
-	Sessions []string  // their ids; none: all
-	From     TimeOfDay // of EditBlock and EditUnblock
-	Until    TimeOfDay
-	Capacity int // of EditCapacity
+	Do       Edit      `json:"do"`
+	Sessions []string  `json:"sessions,omitempty"` // their ids; none: all
+	From     TimeOfDay `json:"from,omitempty"`     // of EditBlock and EditUnblock
+	Until    TimeOfDay `json:"until,omitempty"`
+	Capacity int       `json:"capacity,omitempty"` // of EditCapacity
 }
 
 // Apply returns a day's sessions as they are after the edit. It changes nothing in its argument.
@@ -92,15 +92,12 @@ func (a *Allocator) EditDays(ctx context.Context, r EditRequest) ([]EditedDay, e
 	if faults := r.faults(); len(faults) > 0 {
 		return nil, &Error{Code: CodeInvalid, Detail: "the edit is not valid", Faults: faults}
 	}
-	days, err := a.ledger.Days(ctx, DayRevision{Site: r.Site, Date: r.From - 1}, r.From, int(r.To-r.From)+1)
+	days, err := a.daysOf(ctx, r.Site, r.From, r.To)
 	if err != nil {
-		return nil, ledgerError(err)
+		return nil, err
 	}
 	var edited []EditedDay
 	for _, day := range days {
-		if day.Site != r.Site || day.Date > r.To {
-			break
-		}
 		if len(r.Weekdays) > 0 && !slices.Contains(r.Weekdays, day.Date.Weekday()) {
 			continue
 		}
@@ -111,6 +108,19 @@ func (a *Allocator) EditDays(ctx context.Context, r EditRequest) ([]EditedDay, e
 	return edited, nil
 }
 
+// daysOf reads the published days of a site from a date to another, in order.
+func (a *Allocator) daysOf(ctx context.Context, site SiteID, from, to Date) ([]Day, error) {
+	days, err := a.ledger.Days(ctx, DayRevision{Site: site, Date: from - 1}, from, int(to-from)+1)
+	if err != nil {
+		return nil, ledgerError(err)
+	}
+	others := slices.IndexFunc(days, func(d Day) bool { return d.Site != site || d.Date > to })
+	if others >= 0 {
+		days = days[:others]
+	}
+	return days, nil
+}
+
 func (r *EditRequest) faults() (faults []Fault) {
 	check := func(ok bool, pointer, detail string) {
 		if !ok {
@@ -118,16 +128,21 @@ func (r *EditRequest) faults() (faults []Fault) {
 		}
 	}
 	check(r.From > 0 && r.To >= r.From && r.To-r.From < maxEditedDays, "/until", "must be from, or up to 91 days later")
-	switch e := &r.Edit; e.Do {
+	r.Edit.check("", check)
+	return faults
+}
+
+// check looks at an edit that stands at a pointer.
+func (e *DayEdit) check(at string, check func(ok bool, pointer, detail string)) {
+	switch e.Do {
 	case EditBlock, EditUnblock:
-		check(e.From < e.Until, "/times", "must be given, and end after they start")
+		check(e.From < e.Until, at+"/times", "must be given, and end after they start")
 	case EditCapacity:
-		check(e.Capacity >= 1 && e.Capacity <= MaxSessionCapacity, "/capacity", "must be 1 or more; stop or close sessions that have none")
+		check(e.Capacity >= 1 && e.Capacity <= MaxSessionCapacity, at+"/capacity", "must be 1 or more; stop or close sessions that have none")
 	case EditClose, EditStop, EditOpen:
 	default:
-		check(false, "/edit", "is none of the edits")
+		check(false, at+"/edit", "is none of the edits")
 	}
-	return faults
 }
 
 // editDay edits one day as it is now, and again where it was changed before that could be stored.

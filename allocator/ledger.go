@@ -48,6 +48,15 @@ type Ledger interface {
 	// Day reads one; a day that was never published has revision 0.
 	Day(ctx context.Context, site SiteID, date Date) (Day, error)
 
+	// SitePlan reads a site's plan; one that was never written has version 0.
+	SitePlan(ctx context.Context, site SiteID) (SitePlan, error)
+	// PutPlan stores a site's plan where the stored one has the version before; false where it has another one. A plan that
+	// is stored already, by an earlier call whose answer was lost, counts as stored by this one.
+	PutPlan(ctx context.Context, plan SitePlan) (stored bool, err error)
+	// DuePlans lists up to limit plans that are due at an instant (milliseconds since 1970) or before, by site, after the
+	// given one.
+	DuePlans(ctx context.Context, by int64, after SiteID, limit int) ([]SitePlan, error)
+
 	// Publish decides and writes changes of days, each in a transaction of its own; one result each. See DecidePublish.
 	Publish(ctx context.Context, changes []DayChange) ([]PublishResult, error)
 	// Record decides and writes bookings; one result each. See DecideRecords. Items of a batch are decided in order; one
@@ -119,6 +128,7 @@ type DayChange struct {
 	Cancel   bool   // cancel what the change leaves unsupported
 	Actor    string // who, for the audit trail
 	Services bool   // create unknown services with their defaults (--dev)
+	Plan     int64  // the version of the site's plan that must be current; 0: any
 }
 
 // PublishOutcome is what became of a DayChange.
@@ -126,7 +136,7 @@ type PublishOutcome int8
 
 const (
 	Published          PublishOutcome = iota // or would be, for a dry run
-	PublishMismatch                          // IfMatch is not the current revision
+	PublishMismatch                          // IfMatch is not the current revision, or Plan not the current version
 	PublishSiteUnknown                       //
 	PublishServices                          // Unknown lists services that do not exist
 )

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -21,6 +22,7 @@ type world struct {
 	inventory *memoryinventory.Inventory
 	ledger    *memoryledger.Ledger
 	plan      faults.Planner // nil: nothing fails
+	ahead     atomic.Int32   // days that the servers' clocks are ahead of the bubble's
 	zone      *time.Location
 	day       allocator.Date // tomorrow
 	events    sync.Map       // counted by the observer
@@ -75,10 +77,16 @@ func (c *counter) add() { c.mu.Lock(); c.n++; c.mu.Unlock() }
 
 func (c *counter) get() int { c.mu.Lock(); defer c.mu.Unlock(); return c.n }
 
+// Now implements allocator.Clock.
+func (w *world) Now() time.Time { return time.Now().AddDate(0, 0, int(w.ahead.Load())) }
+
+// today is the date by the servers' clocks.
+func (w *world) today() allocator.Date { return allocator.DateOf(w.Now().In(w.zone)) }
+
 // config is a server's configuration.
 func (w *world) config() allocator.Config {
 	c := allocator.Config{
-		Inventory: w.inventory, Ledger: w.ledger, Secret: []byte("a secret of the tests"), Observer: w,
+		Inventory: w.inventory, Ledger: w.ledger, Secret: []byte("a secret of the tests"), Observer: w, Clock: w,
 		Postcodes: allocatortest.Postcodes{"LS1 4AP": {53.8, -1.5}}, Nearest: allocatortest.Nearest{},
 	}
 	if w.plan != nil {

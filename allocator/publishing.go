@@ -10,6 +10,7 @@ import (
 type PublishState struct {
 	SiteKnown bool
 	Suspended []Suspension // of the site
+	Plan      int64        // version of the site's plan, where the change names one
 	Current   Day
 	Live      []Booking // every live row of the day
 	Unknown   []ServiceCode
@@ -32,7 +33,7 @@ func DecidePublish(st *PublishState, change *DayChange) (*PublishWrites, Publish
 	case !st.SiteKnown:
 		result.Outcome = PublishSiteUnknown
 		return nil, result
-	case change.IfMatch != nil && *change.IfMatch != st.Current.Revision:
+	case change.IfMatch != nil && *change.IfMatch != st.Current.Revision, change.Plan != 0 && change.Plan != st.Plan:
 		result.Outcome = PublishMismatch
 		return nil, result
 	case len(st.Unknown) > 0 && !change.Services:

@@ -118,6 +118,7 @@ type PublishRequest struct {
 	DryRun  bool
 	Cancel  bool // cancel what has no seat after the change
 	Day     Day  // Sessions only
+	plan    int64
 }
 
 // PublishReply tells what the change did, or would do.

@@ -128,7 +128,7 @@ func (s *simulation) intn(n int) int {
 
 func (s *simulation) chance(percent int) bool { return s.intn(100) < percent }
 
-var mutating = map[string]bool{"Record": true, "Void": true, "Publish": true, "Transition": true, "OpenEpoch": true}
+var mutating = map[string]bool{"Record": true, "Void": true, "Publish": true, "PutPlan": true, "Transition": true, "OpenEpoch": true}
 
 // planOf makes the plan of one server's calls.
 func (s *simulation) planOf(sv *server, ledger bool) faults.Planner {

@@ -86,7 +86,7 @@ func mostAt(path []byte) int {
 	switch {
 	case bytes.HasSuffix(path, []byte(uploadPath)):
 		return streamBody
-	case bytes.Contains(path, []byte("/days/")):
+	case bytes.Contains(path, []byte("/days/")), bytes.HasSuffix(path, []byte("/plan")):
 		return dayBody
 	case bytes.HasSuffix(path, []byte(batchSuffix)):
 		return batchBody

@@ -65,11 +65,19 @@ func (s *Server) getDay(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	view := dayView{SiteID: site, Date: date.String(), Revision: day.Revision, Sessions: make([]sessionView, len(day.Sessions))}
-	for i, session := range day.Sessions {
-		view.Sessions[i] = viewSession(session)
+	return reply{body: viewDay(&day), etag: etag(day.Revision)}, nil
+}
+
+func viewDay(day *allocator.Day) dayView {
+	return dayView{SiteID: day.Site, Date: day.Date.String(), Revision: day.Revision, Sessions: viewSessions(day.Sessions)}
+}
+
+func viewSessions(sessions []allocator.Session) []sessionView {
+	views := make([]sessionView, len(sessions))
+	for i, session := range sessions {
+		views[i] = viewSession(session)
 	}
-	return reply{body: view, etag: etag(day.Revision)}, nil
+	return views
 }
 
 func viewSession(session allocator.Session) sessionView {
@@ -118,10 +126,16 @@ func (s *Server) closeDay(ctx context.Context, x *exchange) (reply, error) {
 }
 
 func (s *Server) publish(ctx context.Context, req allocator.PublishRequest, c condition) (reply, error) {
-	if err := s.settle(ctx, &req, c); err != nil {
-		return reply{}, err
+	current := func() (any, int64, error) {
+		day, err := s.engine.Day(ctx, req.Site, req.Date)
+		return viewDay(&day), day.Revision, err
 	}
-	done, err := s.engine.PublishDay(ctx, req)
+	var done allocator.PublishReply
+	err := c.settled(current, func(ifMatch *int64) (err error) {
+		req.IfMatch = ifMatch
+		done, err = s.engine.PublishDay(ctx, req)
+		return err
+	})
 	if err != nil {
 		return reply{}, err
 	}
@@ -132,27 +146,33 @@ func (s *Server) publish(ctx context.Context, req allocator.PublishRequest, c co
 	return answer, nil
 }
 
-// settle makes a revision of a condition. One revision is for the engine to compare; anything else needs the current one.
-func (s *Server) settle(ctx context.Context, req *allocator.PublishRequest, c condition) error {
+// settled changes a document on a condition, and shows the current one where that is not met. One revision is for the engine
+// to compare; anything else needs the current one first.
+func (c condition) settled(current func() (document any, revision int64, err error), change func(ifMatch *int64) error) error {
+	var ifMatch *int64
 	switch {
 	case !c.given:
-		return nil
 	case !c.any && len(c.revisions) == 1:
-		req.IfMatch = &c.revisions[0]
-		return nil
+		ifMatch = &c.revisions[0]
+	default:
+		document, revision, err := current()
+		switch {
+		case err != nil:
+			return err
+		case c.any && revision > 0: // and whatever it is by then
+		case slices.Contains(c.revisions, revision):
+			ifMatch = &revision
+		default:
+			return currentError{allocator.Refuse(allocator.CodeRevisionMismatch, "the document has revision %d", revision), document}
+		}
 	}
-	day, err := s.engine.Day(ctx, req.Site, req.Date)
-	if err != nil {
-		return err
+	err := change(ifMatch)
+	if allocator.CodeOf(err) == allocator.CodeRevisionMismatch {
+		if document, _, readErr := current(); readErr == nil {
+			err = currentError{err, document}
+		}
 	}
-	switch {
-	case c.any && day.Revision > 0: // and whatever it is by then
-		return nil
-	case slices.Contains(c.revisions, day.Revision):
-		req.IfMatch = &day.Revision
-		return nil
-	}
-	return allocator.Refuse(allocator.CodeRevisionMismatch, "the day has revision %d", day.Revision)
+	return err
 }
 
 // publishRequest reads all of a change but its body; faults of query and headers stay in the exchange's decoder.

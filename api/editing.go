@@ -37,16 +37,10 @@ func (s *Server) editDays(ctx context.Context, x *exchange) (reply, error) {
 		Caller: x.caller(), Site: site, DryRun: q.boolean("dryRun"), Cancel: q.choice("bookings", "keep", "cancel") == "cancel",
 	}
 	d, o := x.document(required)
-	o.only("from", "until", "weekdays", "edit", "sessions", "times", "capacity")
+	o.only(append(editFields, "from", "until", "weekdays")...)
 	req.From, _ = o.date("from", required)
 	req.To, _ = o.date("until", required)
-	for i, name := range o.texts("weekdays", optional, len(weekdays), 3) {
-		n := slices.Index(weekdays, name)
-		if n < 0 {
-			d.fault(o.pointer("weekdays")+"/"+itoa(i), "must be one of: mon, tue, wed, thu, fri, sat, sun")
-		}
-		req.Weekdays = append(req.Weekdays, time.Weekday(n))
-	}
+	req.Weekdays = o.weekdays("weekdays", optional)
 	req.Edit = decodeEdit(o)
 	if err := d.fail(); err != nil {
 		return reply{}, err
@@ -57,6 +51,19 @@ func (s *Server) editDays(ctx context.Context, x *exchange) (reply, error) {
 	}
 	return reply{body: x.viewEdit(days)}, nil
 }
+
+func (o object) weekdays(name string, need bool) (days []time.Weekday) {
+	for i, text := range o.texts(name, need, len(weekdays), 3) {
+		n := slices.Index(weekdays, text)
+		if n < 0 {
+			o.d.fault(o.pointer(name)+"/"+itoa(i), "must be one of: mon, tue, wed, thu, fri, sat, sun")
+		}
+		days = append(days, time.Weekday(n))
+	}
+	return days
+}
+
+var editFields = []string{"edit", "sessions", "times", "capacity"}
 
 func decodeEdit(o object) allocator.DayEdit {
 	const most = 1 << 30

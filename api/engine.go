@@ -37,6 +37,9 @@ type Engine interface {
 	EditDays(ctx context.Context, req allocator.EditRequest) ([]allocator.EditedDay, error)
 	Suspend(ctx context.Context, req allocator.SuspensionRequest) (allocator.SuspensionReply, error)
 	Suspensions(ctx context.Context, site allocator.SiteID, caller allocator.Caller) ([]allocator.Suspension, error)
+	// Plan reads a site's plan, and which days were edited by hand.
+	Plan(ctx context.Context, site allocator.SiteID) (allocator.SitePlan, []allocator.Date, error)
+	PutPlan(ctx context.Context, req allocator.PlanRequest) (allocator.PlanReply, error)
 	// PublishMany answers each request with a reply or an error at the same index. No (site, date) occurs twice in a call.
 	PublishMany(ctx context.Context, reqs []allocator.PublishRequest) ([]allocator.PublishReply, []error)
 

@@ -45,6 +45,7 @@ type fake struct {
 	lastSearch  allocator.SearchRequest
 	lastPublish allocator.PublishRequest
 	lastCaller  allocator.Caller
+	lastPlan    allocator.PlanRequest
 	lastReason  string
 }
 
@@ -231,6 +232,31 @@ func (f *fake) Availability(context.Context, allocator.AvailabilityRequest) (all
 	return allocator.AvailabilityReply{AsOf: slotStart, Zone: zone, Days: []allocator.DaySlots{{
 		Date: 20970, Slots: []allocator.SlotFree{{Start: allocator.MinuteOf(slotStart), Length: 10, Free: 3}},
 	}}}, err
+}
+
+func (f *fake) Plan(_ context.Context, site allocator.SiteID) (allocator.SitePlan, []allocator.Date, error) {
+	session := allocator.Session{ID: "a", From: 540, Until: 720, SlotLength: 10, Capacity: 2, Services: []allocator.ServiceCode{"RSV:Adult"}}
+	return allocator.SitePlan{Site: site, Revision: 7, Plan: allocator.Plan{
+		Closures: []allocator.Closure{{From: 20_000, Until: 20_001, Reason: "Easter"}},
+		Series: []allocator.Series{{
+			ID: "weekly", From: 20_000, Until: 20_100, Weekdays: []time.Weekday{1, 0}, EveryWeeks: 2, Sessions: allocator.Sessions{session},
+			Closures: []allocator.Closure{{From: 20_010, Until: 20_010}},
+			Overrides: []allocator.Override{{Date: 20_021}, {Date: 20_022, Edits: []allocator.DayEdit{
+				{Do: allocator.EditBlock, From: 540, Until: 600, Sessions: []string{"a"}}, {Do: allocator.EditCapacity, Capacity: 1}, {Do: allocator.EditStop},
+			}}},
+		}},
+	}}, []allocator.Date{20_050}, nil
+}
+
+func (f *fake) PutPlan(_ context.Context, req allocator.PlanRequest) (allocator.PlanReply, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lastPlan = req
+	if req.IfMatch != nil && *req.IfMatch != 7 {
+		return allocator.PlanReply{}, allocator.Refuse(allocator.CodeRevisionMismatch, "the plan has revision 7")
+	}
+	days, err := f.EditDays(context.Background(), allocator.EditRequest{})
+	return allocator.PlanReply{Revision: 8, Days: days}, err
 }
 
 func (f *fake) EditDays(_ context.Context, req allocator.EditRequest) ([]allocator.EditedDay, error) {

@@ -74,6 +74,9 @@ var conversation = []struct {
 	{"suspendService", "PUT", "/v1/sites/FA512/suspensions/*", "", 404, `"SERVICE_UNKNOWN"`},
 	{"resumeService", "DELETE", "/v1/sites/FA512/suspensions/RSV:Adult", "", 200, `"changed":false`},
 	{"editDays", "POST", "/v1/sites/FA512/days:edit", `{"from":"2027-06-01","until":"2027-06-01","edit":"explode"}`, 400, `"pointer":"/edit"`},
+	{"getPlan", "GET", "/v1/sites/FA512/plan", "", 200, `"overrides":[{"date":"2024-10-25","sessions":[]},{"date":"2024-10-26","edits":[{"edit":"block","sessions":["a"],"times":{"from":"09:00","until":"10:00"}},{"edit":"capacity","capacity":1},{"edit":"stop"}]}],"closures":[{"from":`},
+	{"putPlan", "PUT", "/v1/sites/FA512/plan?edited=replace", somePlan, 200, `{"revision":8,"changed":1,"failed":0,"added":0,"removed":12,"newlyUnsupported":1,"cancelled":0,"days":[{"date":`},
+	{"putPlan", "PUT", "/v1/sites/FA512/plan", `{"series":[{"id":"a","from":"2027-06-01","until":"2027-06-30","weekdays":["someday"],"sessions":[]}]}`, 400, `"pointer":"/series/0/weekdays/0"`},
 	{"bookWalkIn", "POST", "/v1/sites/FA512/walkins", `{"service":"RSV:Adult","person":{"givenName":"Alex"}}`, 201, `"manageToken":"TOKEN0TOKEN0TOKEN0TOKEN000","status":"arrived"`},
 	{"uploadCapacity", "POST", "/v1/capacity", "", 200, ""},
 	{"listEvents", "GET", "/v1/events", "", 200, `"reference":"` + someKey.Reference() + `"`},
@@ -115,6 +118,11 @@ var conversation = []struct {
 	{"getLinksFile", "GET", "/smart-scheduling/slot-99.ndjson", "", 404, `"NOT_FOUND"`},
 	{"getDocument", "GET", "/openapi.json", "", 200, `"openapi"`},
 }
+
+const somePlan = `{"series":[{"id":"weekly","from":"2027-06-01","until":"2027-09-30","weekdays":["mon","thu"],"everyWeeks":2,` +
+	`"sessions":[{"id":"a","from":"09:00","until":"12:00","slotLength":10,"capacity":2,"services":["RSV:Adult"]}],` +
+	`"overrides":[{"date":"2027-06-14","edits":[{"edit":"block","times":{"from":"09:00","until":"09:30"}}]},{"date":"2027-06-28","sessions":[]}],` +
+	`"closures":[{"from":"2027-07-01","until":"2027-07-14"}]}],"closures":[{"from":"2027-08-30","until":"2027-08-30","reason":"Bank holiday"}]}`
 
 // TestConversation validates every reply against the document, headers and status included, by JSON Schema 2020-12.
 func TestConversation(t *testing.T) {

@@ -75,6 +75,14 @@ func (e statusError) Error() string { return e.refusal.Error() }
 
 func (e statusError) Unwrap() error { return e.refusal }
 
+// currentError is a refusal that shows the document as it is.
+type currentError struct {
+	error
+	document any
+}
+
+func (e currentError) Unwrap() error { return e.error }
+
 func refuseWith(status int, detail string) error {
 	return statusError{allocator.Refuse(allocator.CodeInvalid, "%s", detail), status}
 }
@@ -89,6 +97,7 @@ type problem struct {
 	Code         allocator.Code    `json:"code"`
 	Errors       []faultView       `json:"errors,omitempty"`
 	Alternatives []alternativeView `json:"alternatives,omitempty"`
+	Current      any               `json:"current,omitempty"` // the document, where it is not the one that was meant
 }
 
 type faultView struct {
@@ -116,6 +125,9 @@ func (s *Server) problemOf(err error) problem {
 	p := problem{Type: "urn:muster:problem:" + string(e.Code), Title: m.title, Status: m.status, Detail: e.Detail, Code: e.Code}
 	if status := (statusError{}); errors.As(err, &status) {
 		p.Status = status.status
+	}
+	if current := (currentError{}); errors.As(err, &current) {
+		p.Current = current.document
 	}
 	if e.Code == allocator.CodeInternal {
 		p.Detail = "This is our fault, not yours. The request id finds it in our logs."

@@ -73,6 +73,8 @@ func routes() []route {
 		{"listSuspensions", get, "/v1/sites/{siteId}/suspensions", []string{ScopeCapacityWrite, ScopeBookingsRead}, classStaff, noBody, (*Server).listSuspensions},
 		{"suspendService", put, suspensionPath, []string{ScopeCapacityWrite}, classStaff, smallBody, (*Server).suspendService},
 		{"resumeService", del, suspensionPath, []string{ScopeCapacityWrite}, classStaff, noBody, (*Server).resumeService},
+		{"getPlan", get, "/v1/sites/{siteId}/plan", []string{ScopeCapacityWrite, ScopeBookingsRead}, classStaff, noBody, (*Server).getPlan},
+		{"putPlan", put, "/v1/sites/{siteId}/plan", []string{ScopeCapacityWrite}, classStaff, dayBody, (*Server).putPlan},
 		{"listDayBookings", get, "/v1/sites/{siteId}/days/{date}/bookings", []string{ScopeBookingsRead}, classStaff, noBody, (*Server).listDayBookings},
 		{"bookWalkIn", post, "/v1/sites/{siteId}/walkins", []string{ScopeBookingsWrite}, classStaff, smallBody, (*Server).bookWalkIn},
 		{"getWorklistKeys", get, "/v1/worklist-keys", public, classFree, noBody, (*Server).getWorklistKeys},

@@ -104,7 +104,7 @@ func compareByBytes(ctx context.Context, tx pgx.Tx) error {
 		FROM pg_attribute a
 		JOIN pg_class c ON c.oid = a.attrelid
 		JOIN pg_collation l ON l.oid = a.attcollation
-		WHERE c.relnamespace = current_schema()::regnamespace AND c.relname IN ('sites', 'days', 'services', 'bookings')
+		WHERE c.relnamespace = current_schema()::regnamespace AND c.relname IN ('sites', 'days', 'plans', 'services', 'bookings')
 			AND a.attname IN ('site_id', 'service', 'programme') AND c.relkind = 'r' AND l.collname <> 'C'`)
 	if err != nil {
 		return err

@@ -17,6 +17,7 @@ var fill = []string{
 		SELECT 'S' || i, 1, 'UTC', 'test', '{}', CASE WHEN i % 50 = 0 THEN 1 ELSE 0 END FROM generate_series(0, 2999) i`,
 	`INSERT INTO days (site_id, date, revision, changed_at, sessions)
 		SELECT 'S' || i, d, 1, now(), '[]' FROM generate_series(0, 2999) i, generate_series(20980, 20989) d`,
+	`INSERT INTO plans (site_id, version, due, document) SELECT 'S' || i, 1, i, '{}' FROM generate_series(0, 2999) i`,
 	`INSERT INTO shard_epochs (shard, epoch, identity) SELECT s, e, 'i' || e FROM generate_series(0, 63) s, generate_series(1, 20) e`,
 	`INSERT INTO services (service, version, changed_by, details) SELECT 'X:' || i, 1, 'test', '{}' FROM generate_series(1, 200) i`,
 	`INSERT INTO bookings (booking_key, starts_at, date, place, dose, version, length, one_person, hold_id, site_id, service,
@@ -112,6 +113,10 @@ func TestPlans(t *testing.T) {
 		"TrailOfSite":    {l.q.TrailOfSite, []any{int64(0), past, now.AddDate(1, 0, 0), "S1", int64(0), "", int64(100)}},
 		"TrailOfBooking": {l.q.TrailOfBooking, []any{int64(0), past, now.AddDate(1, 0, 0), "", int64(7919), "", int64(100)}},
 		"TrailOfActor":   {l.q.TrailOfActor, []any{int64(0), past, now.AddDate(1, 0, 0), "", int64(0), "a1", int64(100)}},
+		"SitePlan":       {l.q.SitePlan, []any{"S1"}},
+		"PlanForUpdate":  {l.q.PlanForUpdate, []any{"S1"}},
+		"DuePlans":       {l.q.DuePlans, []any{int64(5), "S1", int64(100)}},
+		"PlanVersions":   {l.q.PlanVersions, []any{site}},
 	} {
 		plan := explain(t, conn.Conn(), query.text, query.args)
 		if strings.Contains(plan, "Seq Scan on") {

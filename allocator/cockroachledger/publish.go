@@ -54,7 +54,8 @@ type publishState struct {
 	sites    map[allocator.SiteID]allocator.Site
 	live     map[allocator.DayID][]allocator.Booking
 	services map[allocator.ServiceCode]bool
-	changed  []time.Time // of the days and their live rows
+	plans    map[allocator.SiteID]int64 // versions, where a change names one
+	changed  []time.Time                // of the days and their live rows
 }
 
 func (l *Ledger) publish(ctx context.Context, changes []allocator.DayChange) (results []allocator.PublishResult, err error) {
@@ -91,7 +92,7 @@ func (st *publishState) decide(change *allocator.DayChange, set *changeSet) allo
 	slices.Sort(unknown)
 	site, known := st.sites[id.Site]
 	writes, result := allocator.DecidePublish(&allocator.PublishState{
-		SiteKnown: known, Suspended: site.Suspended, Current: current, Live: st.live[id], Unknown: unknown, Now: set.now,
+		SiteKnown: known, Suspended: site.Suspended, Plan: st.plans[id.Site], Current: current, Live: st.live[id], Unknown: unknown, Now: set.now,
 	}, change)
 	if writes == nil {
 		return result
@@ -115,6 +116,7 @@ func (l *Ledger) readForPublish(ctx context.Context, tx pgx.Tx, changes []alloca
 	st := &publishState{
 		days: make(map[allocator.DayID]allocator.Day), sites: make(map[allocator.SiteID]allocator.Site),
 		live: make(map[allocator.DayID][]allocator.Booking), services: make(map[allocator.ServiceCode]bool),
+		plans: make(map[allocator.SiteID]int64),
 	}
 	ids := make([]allocator.DayID, len(changes))
 	var codes []string
@@ -142,6 +144,9 @@ func (l *Ledger) readForPublish(ctx context.Context, tx pgx.Tx, changes []alloca
 		})
 		return err
 	})
+	if slices.ContainsFunc(changes, func(c allocator.DayChange) bool { return c.Plan != 0 }) {
+		batch.Queue(l.q.PlanVersions, sites).Query(st.keepPlans)
+	}
 	batch.Queue(l.q.LiveByDay, sites, dates, firsts, lasts).Query(st.keepLive)
 	err := tx.SendBatch(ctx, batch).Close()
 	st.now = st.now.UTC()
@@ -169,6 +174,16 @@ func (st *publishState) keepDays(rows pgx.Rows) error {
 		st.changed = append(st.changed, changed.UTC())
 	}
 	return rows.Err()
+}
+
+func (st *publishState) keepPlans(rows pgx.Rows) error {
+	var site string
+	var version int64
+	_, err := pgx.ForEachRow(rows, []any{&site, &version}, func() error {
+		st.plans[allocator.SiteID(site)] = version
+		return nil
+	})
+	return err
 }
 
 func (st *publishState) keepLive(rows pgx.Rows) error {

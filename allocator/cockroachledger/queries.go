@@ -26,6 +26,7 @@ type queries struct {
 	SiteForUpdate, PutSite, ServiceForUpdate, PutService, CreateService                     string
 	Services, KnownServices, Sites, Site, SiteDetails                                       string
 	Days, Day, DaysByID, DaysForUpdate, SiteDaysForUpdate, PutDays                          string
+	SitePlan, PlanForUpdate, PutPlan, DuePlans, PlanVersions                                string
 	Epochs, EpochHistory, OpenEpoch                                                         string
 	Unsequenced, LastSeq, Sequence, JournalAfter                                            string
 	Webhooks, Webhook, WebhookForUpdate, PutWebhook, DeleteWebhook                          string

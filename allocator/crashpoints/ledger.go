@@ -75,6 +75,18 @@ func (l *ledger) Day(ctx context.Context, site allocator.SiteID, date allocator.
 	return around(l.plan, "day", func() (allocator.Day, error) { return l.next.Day(ctx, site, date) })
 }
 
+func (l *ledger) SitePlan(ctx context.Context, site allocator.SiteID) (allocator.SitePlan, error) {
+	return around(l.plan, "site-plan", func() (allocator.SitePlan, error) { return l.next.SitePlan(ctx, site) })
+}
+
+func (l *ledger) PutPlan(ctx context.Context, plan allocator.SitePlan) (bool, error) {
+	return around(l.plan, "put-plan", func() (bool, error) { return l.next.PutPlan(ctx, plan) })
+}
+
+func (l *ledger) DuePlans(ctx context.Context, by int64, after allocator.SiteID, limit int) ([]allocator.SitePlan, error) {
+	return around(l.plan, "due-plans", func() ([]allocator.SitePlan, error) { return l.next.DuePlans(ctx, by, after, limit) })
+}
+
 func (l *ledger) Publish(ctx context.Context, changes []allocator.DayChange) ([]allocator.PublishResult, error) {
 	return around(l.plan, "publish", func() ([]allocator.PublishResult, error) { return l.next.Publish(ctx, changes) })
 }

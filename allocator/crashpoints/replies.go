@@ -78,6 +78,7 @@ var replies = []struct{ method, path, step string }{
 	{"POST", "/v1/sites/*/days:edit", "reply-day"},
 	{"PUT", "/v1/sites/*/suspensions/*", "reply-day"},
 	{"DELETE", "/v1/sites/*/suspensions/*", "reply-day"},
+	{"PUT", "/v1/sites/*/plan", "reply-day"},
 	{"POST", "/v1/capacity", "reply-upload"},
 	{"POST", "/fhir/R4/*/_search", "reply-read"},
 	{"POST", "/fhir/R4/Appointment/$find", "reply-read"},

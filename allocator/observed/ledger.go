@@ -73,6 +73,13 @@ func (l *ledger) PutService(ctx context.Context, service allocator.Service, acto
 	return created, err
 }
 
+func (l *ledger) PutPlan(ctx context.Context, plan allocator.SitePlan) (bool, error) {
+	c := l.port.begin("PutPlan")
+	stored, err := l.next.PutPlan(ctx, plan)
+	c.end(err)
+	return stored, err
+}
+
 func (l *ledger) Publish(ctx context.Context, changes []allocator.DayChange) ([]allocator.PublishResult, error) {
 	c := l.port.beginBatch("Publish", len(changes))
 	results, err := l.next.Publish(ctx, changes)

@@ -42,6 +42,20 @@ func (l *ledger) Day(ctx context.Context, site allocator.SiteID, date allocator.
 	return day, err
 }
 
+func (l *ledger) SitePlan(ctx context.Context, site allocator.SiteID) (allocator.SitePlan, error) {
+	c := l.port.begin("SitePlan")
+	plan, err := l.next.SitePlan(ctx, site)
+	c.end(err)
+	return plan, err
+}
+
+func (l *ledger) DuePlans(ctx context.Context, by int64, after allocator.SiteID, limit int) ([]allocator.SitePlan, error) {
+	c := l.port.begin("DuePlans")
+	plans, err := l.next.DuePlans(ctx, by, after, limit)
+	c.end(err)
+	return plans, err
+}
+
 func (l *ledger) Bookings(ctx context.Context, keys []allocator.BookingKey) ([]allocator.Booking, error) {
 	c := l.port.beginBatch("Bookings", len(keys))
 	rows, err := l.next.Bookings(ctx, keys)

@@ -96,6 +96,7 @@ type publishing struct {
 	now      int64
 	sites    map[allocator.SiteID]allocator.Site
 	services map[allocator.ServiceCode]bool
+	plans    map[allocator.SiteID]int64 // versions, where a change names one
 	days     map[allocator.DayID]allocator.Day
 	live     map[allocator.DayID][]allocator.Booking
 	dated    map[allocator.DayID]int64 // days to write, and when they changed
@@ -107,7 +108,7 @@ type publishing struct {
 func (t *tx) publishing(changes []allocator.DayChange) (p *publishing, err error) {
 	p = &publishing{
 		t: t, now: t.now, sites: make(map[allocator.SiteID]allocator.Site), services: make(map[allocator.ServiceCode]bool),
-		live: make(map[allocator.DayID][]allocator.Booking), dated: make(map[allocator.DayID]int64),
+		plans: make(map[allocator.SiteID]int64), live: make(map[allocator.DayID][]allocator.Booking), dated: make(map[allocator.DayID]int64),
 	}
 	ids := make([]allocator.DayID, len(changes))
 	var sites, services list
@@ -120,6 +121,13 @@ func (t *tx) publishing(changes []allocator.DayChange) (p *publishing, err error
 	for i := range changes {
 		day := &changes[i].Day
 		ids[i] = allocator.DayID{Site: day.Site, Date: day.Date}
+		if changes[i].Plan != 0 && p.plans[day.Site] == 0 {
+			r, err := t.planRow(day.Site)
+			if err != nil {
+				return nil, err
+			}
+			p.plans[day.Site] = r.version
+		}
 		if first("site " + string(day.Site)) {
 			sites.string(string(day.Site))
 		}
@@ -180,7 +188,7 @@ func (p *publishing) decide(change *allocator.DayChange) (allocator.PublishResul
 	}
 	site, known := p.sites[id.Site]
 	st := &allocator.PublishState{
-		SiteKnown: known, Suspended: site.Suspended, Current: current, Live: p.live[id], Unknown: p.unknown(change.Day.Sessions),
+		SiteKnown: known, Suspended: site.Suspended, Plan: p.plans[id.Site], Current: current, Live: p.live[id], Unknown: p.unknown(change.Day.Sessions),
 		Now: instant(p.now),
 	}
 	writes, result := allocator.DecidePublish(st, change)

@@ -146,12 +146,17 @@ func useAll(t *testing.T, l *Ledger) {
 	_, bookings := l.Bookings(t.Context(), []allocator.BookingKey{row.Key})
 	_, _, slot := l.Slot(t.Context(), row.Slot, row.Date)
 	_, _, day := l.DayBookings(t.Context(), w.Site, w.Date)
+	change := w.Change()
+	change.Plan = 1
+	_, plan := l.PutPlan(t.Context(), allocator.SitePlan{Site: w.Site, Version: 1})
+	_, planned := l.Publish(t.Context(), []allocator.DayChange{change})
+	_, due := l.DuePlans(t.Context(), 1, "", 10)
 	_, state := l.SiteState(t.Context(), w.Site, 0, row.RecordedAt)
 	_, generations := l.Generations(t.Context())
 	_, changed := l.Changed(t.Context(), row.RecordedAt)
 	_, _, events := l.Events(t.Context(), "", 10)
 	err := errors.Join(l.Check(t.Context()), void, epoch, secret, sites, services, days, bookings, slot, day, state, generations,
-		changed, events)
+		changed, events, plan, planned, due)
 	if err != nil {
 		t.Fatal(err)
 	}

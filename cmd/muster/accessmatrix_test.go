@@ -68,6 +68,8 @@ var accessTable = map[string]reach{
 	"editDays": {own: 200, unknown: 404, body: func(m *matrix, _ string) any {
 		return object{"from": dayOf(m.free), "until": dayOf(m.free), "edit": "close"}
 	}},
+	"getPlan":         {own: 200, unknown: 404},
+	"putPlan":         {own: 200, unknown: 404, body: func(*matrix, string) any { return object{"series": []object{}} }},
 	"listDayBookings": {own: 200, unknown: 404},
 	"bookWalkIn": {own: 201, unknown: 404, body: func(m *matrix, _ string) any {
 		return object{"service": "DROP:In", "start": m.at.Format(time.RFC3339)}

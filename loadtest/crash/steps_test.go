@@ -62,6 +62,9 @@ var ways = map[string]way{
 	"site":         {traffic: (*course).putSite},
 	"days":         {start: true, most: 1, traffic: (*course).rest},
 	"day":          {traffic: (*course).getDay},
+	"site-plan":    {traffic: (*course).plan},
+	"put-plan":     {traffic: (*course).plan},
+	"due-plans":    {start: true, most: 1, traffic: (*course).rest},
 	"publish":      {client: true, traffic: (*course).publish},
 	"record":       {client: true, traffic: (*course).book},
 	"void":         {client: true, traffic: (*course).lose},
@@ -125,7 +128,7 @@ var embeddedWays = withoutReads(map[string]way{
 func withoutReads(rows map[string]way) map[string]way {
 	for _, step := range []string{
 		"identity", "state", "reap", "stuck", "read-site", "read-places", "usage", "changes", "check", "epochs", "services", "sites", "site",
-		"days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "last-event",
+		"site-plan", "due-plans", "days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "last-event",
 		"webhooks", "webhook", "trail", "trail-end", "now", "close",
 		"reply-read",
 	} {
@@ -219,6 +222,15 @@ func (c *course) inspect() {
 func (c *course) publish() {
 	places := 4 + int(c.desk.serial.Add(1)%3)
 	c.desk.publish(c.guest(), c.site, places)
+}
+
+// plan puts the plan of a site at which nobody books: what becomes of its days is for the tests of plans to say.
+func (c *course) plan() {
+	c.desk.putSite(c.guest(), "PLANNED", "Planned site")
+	c.desk.put(c.guest(), "/v1/sites/PLANNED/plan", object{"series": []object{{
+		"id": "daily", "from": c.desk.date.String(), "until": (c.desk.date + 60).String(),
+		"weekdays": []string{"mon", "tue", "wed", "thu", "fri", "sat", "sun"}, "sessions": documents(c.desk.sessions(1 + int(c.desk.serial.Add(1)%3))),
+	}}})
 }
 
 func (c *course) upload() {

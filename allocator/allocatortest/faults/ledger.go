@@ -90,6 +90,23 @@ func (f Ledger) Day(ctx context.Context, site allocator.SiteID, date allocator.D
 	return run(ctx, f.Plan, f.Carry, "Day", what{site, date}, func(ctx context.Context) (allocator.Day, error) { return f.Ledger.Day(ctx, site, date) })
 }
 
+// SitePlan implements allocator.Ledger.
+func (f Ledger) SitePlan(ctx context.Context, site allocator.SiteID) (allocator.SitePlan, error) {
+	return run(ctx, f.Plan, f.Carry, "SitePlan", what{site}, func(ctx context.Context) (allocator.SitePlan, error) { return f.Ledger.SitePlan(ctx, site) })
+}
+
+// PutPlan implements allocator.Ledger.
+func (f Ledger) PutPlan(ctx context.Context, plan allocator.SitePlan) (bool, error) {
+	return run(ctx, f.Plan, f.Carry, "PutPlan", what{plan}, func(ctx context.Context) (bool, error) { return f.Ledger.PutPlan(ctx, plan) })
+}
+
+// DuePlans implements allocator.Ledger.
+func (f Ledger) DuePlans(ctx context.Context, by int64, after allocator.SiteID, limit int) ([]allocator.SitePlan, error) {
+	return run(ctx, f.Plan, f.Carry, "DuePlans", what{by, after, limit}, func(ctx context.Context) ([]allocator.SitePlan, error) {
+		return f.Ledger.DuePlans(ctx, by, after, limit)
+	})
+}
+
 // Publish implements allocator.Ledger.
 func (f Ledger) Publish(ctx context.Context, changes []allocator.DayChange) ([]allocator.PublishResult, error) {
 	return run(ctx, f.Plan, f.Carry, "Publish", what{changes}, func(ctx context.Context) ([]allocator.PublishResult, error) { return f.Ledger.Publish(ctx, changes) })

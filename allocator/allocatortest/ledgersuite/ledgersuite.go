@@ -33,6 +33,7 @@ func Run(t *testing.T, open func(t *testing.T) allocator.Ledger) {
 		{"Publish", testPublish},
 		{"Impact", testImpact},
 		{"Suspend", testSuspend},
+		{"Plans", testPlans},
 		{"State", testState},
 		{"Events", testEvents},
 		{"Webhooks", testWebhooks},

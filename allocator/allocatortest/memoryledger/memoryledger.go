@@ -28,6 +28,7 @@ type Ledger struct {
 	zones    map[string]*time.Location
 	services map[allocator.ServiceCode]allocator.Service
 	days     map[allocator.DayID]allocator.Day
+	plans    map[allocator.SiteID]storedPlan
 	changed  map[allocator.DayID]time.Time // when a day came to its revision
 	rows     map[allocator.BookingKey]*row
 	bySite   map[allocator.SiteID][]*row // in order of their insertion
@@ -56,6 +57,7 @@ func New(now func() time.Time) *Ledger {
 		zones:    make(map[string]*time.Location),
 		services: make(map[allocator.ServiceCode]allocator.Service),
 		days:     make(map[allocator.DayID]allocator.Day),
+		plans:    make(map[allocator.SiteID]storedPlan),
 		changed:  make(map[allocator.DayID]time.Time),
 		rows:     make(map[allocator.BookingKey]*row),
 		bySite:   make(map[allocator.SiteID][]*row),

@@ -156,6 +156,7 @@ func (l *Ledger) publish(change *allocator.DayChange) allocator.PublishResult {
 	st := &allocator.PublishState{
 		SiteKnown: known,
 		Suspended: site.Suspended,
+		Plan:      l.plans[id.Site].version,
 		Current:   l.day(id),
 		Live:      l.rowsOf(id.Site, func(r *row) bool { return r.Status.Live() && r.Date == id.Date }),
 		Unknown:   l.unknown(change.Day.Sessions),

@@ -76,6 +76,25 @@ FROM unnest($1::TEXT[], $2::INT4[], $3::INT8[], $4::TEXT[]) AS n(site_id, date, 
 ON CONFLICT (site_id, date) DO UPDATE SET revision = excluded.revision, sessions = excluded.sessions,
 	changed_at = excluded.changed_at;
 
+-- name: SitePlan
+SELECT p.site_id, p.version, p.due, p.document FROM plans p WHERE p.site_id = $1::TEXT;
+
+-- name: PlanForUpdate
+SELECT p.site_id, p.version, p.due, p.document FROM plans p WHERE p.site_id = $1::TEXT FOR UPDATE;
+
+-- name: PutPlan
+INSERT INTO plans (site_id, version, due, document) VALUES ($1::TEXT, $2::INT8, $3::INT8, $4::TEXT)
+ON CONFLICT (site_id) DO UPDATE SET version = excluded.version, due = excluded.due, document = excluded.document,
+	changed_at = now();
+
+-- name: DuePlans
+SELECT p.site_id, p.version, p.due, p.document FROM plans p
+WHERE p.due <= $1::INT8 AND p.site_id > $2::TEXT ORDER BY p.site_id LIMIT $3::INT8;
+
+-- name: PlanVersions
+-- Locked, so that whoever writes a plan's next version finds every day made that depends on this one.
+SELECT p.site_id, p.version FROM plans p WHERE p.site_id = ANY ($1::TEXT[]) FOR UPDATE;
+
 -- name: Epochs
 SELECT e.shard, e.epoch, e.identity FROM shard_epochs e
 WHERE e.epoch = (SELECT max(l.epoch) FROM shard_epochs l WHERE l.shard = e.shard);
