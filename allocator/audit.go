@@ -124,7 +124,29 @@ func AuditRows(ledger *SiteLedger, days map[Date]Day, zone *time.Location) Audit
 			}
 		}
 	}
+	report.Violations = append(report.Violations, auditMaxima(ledger, days, zone)...)
 	return report
+}
+
+// auditMaxima checks the maxima of days whose capacity was never changed.
+func auditMaxima(ledger *SiteLedger, days map[Date]Day, zone *time.Location) (list []Violation) {
+	for _, day := range days {
+		if day.Revision > 1 {
+			continue
+		}
+		for _, limit := range day.Limits(zone) {
+			n := 0
+			for i := range ledger.Live {
+				if b := &ledger.Live[i]; limit.Covers(b.Slot.Start, b.Service) {
+					n++
+				}
+			}
+			if n > limit.Places {
+				list = append(list, Violation{Kind: "oversold", Site: day.Site, Detail: fmt.Sprintf("%s has %d bookings of a maximum of %d", day.Date, n, limit.Places)})
+			}
+		}
+	}
+	return list
 }
 
 func auditDrift(site SiteID, view *SiteInventory, ledger *SiteLedger) (list []Violation) {

@@ -93,17 +93,19 @@ type Break struct{ From, Until TimeOfDay }
 
 // Session is published capacity of one site on one date.
 type Session struct {
-	ID         string
-	From       TimeOfDay
-	Until      TimeOfDay
-	SlotLength int // minutes
-	Capacity   int // places per slot
-	Services   []ServiceCode
-	Breaks     []Break
-	Stopped    bool
-	Invited    bool
-	Kept       []KeptPlaces  // of a stopped session: what it had when it was stopped. Set by DecidePublish, never by publishers
-	Suspended  []ServiceCode // by code: those of its services that the site has suspended. Set by ledgers, never by publishers
+	ID           string
+	From         TimeOfDay
+	Until        TimeOfDay
+	SlotLength   int // minutes
+	Capacity     int // places per slot
+	Services     []ServiceCode
+	Breaks       []Break
+	Stopped      bool
+	Invited      bool
+	Kept         []KeptPlaces  // of a stopped session: what it had when it was stopped. Set by DecidePublish, never by publishers
+	Maximum      int           // of live claims in all its slots together; 0: as many as have a place
+	MaximumGroup string        // sessions of a day with the same one have one Maximum together; "": this session alone
+	Suspended    []ServiceCode // by code: those of its services that the site has suspended. Set by ledgers, never by publishers
 }
 
 // KeptPlaces is how many places of one slot a stopped session keeps.
@@ -307,6 +309,7 @@ func (d Day) Validate(zone *time.Location) []Fault {
 		}
 		ids[s.ID] = true
 	}
+	d.validateMaxima(add)
 	if len(faults) == 0 {
 		d.validateSlots(zone, add)
 	}

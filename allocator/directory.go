@@ -59,12 +59,23 @@ type dayEntry struct {
 	slots  []Slot                   // nil until first wanted
 	free   map[ServiceCode]*freeDay // for the public; forgotten when a claim changes
 	bounds map[boundsKey][]Bound
+	limits []Limit // worked out with slots
 }
 
 // freeDay is what a service has free on a day. It never changes.
 type freeDay struct {
 	slots []SlotFree // by start and length
 	total int
+}
+
+// from counts what is free from a start on.
+func (f *freeDay) from(notBefore Minute) (n int) {
+	for _, s := range f.slots {
+		if s.Start >= notBefore {
+			n += s.Free
+		}
+	}
+	return min(n, f.total)
 }
 
 type boundsKey struct {
@@ -149,7 +160,7 @@ func (d *directory) putSite(s *Site, zone *time.Location) {
 	}
 	if e.zone() != zone {
 		for _, day := range e.days {
-			day.slots, day.free, day.bounds = nil, nil, nil
+			day.slots, day.free, day.bounds, day.limits = nil, nil, nil, nil
 		}
 	}
 	e.sheet.Store(&SiteSheet{Site: *s})
@@ -271,6 +282,7 @@ type offer struct {
 	slot     Slot
 	revision int64
 	bounds   []Bound
+	limit    *Limit
 	closed   bool // pools offer the service, but none is open to the claim
 }
 
@@ -292,7 +304,7 @@ func (e *siteEntry) offer(start Minute, length int16, service ServiceCode, acces
 			return offer{}, false, true
 		}
 		known = true
-		o = offer{slot: s, revision: day.day.Revision, bounds: day.boundsOf(s, service, access)}
+		o = offer{slot: s, revision: day.day.Revision, bounds: day.boundsOf(s, service, access), limit: limitOf(day.limits, start, service)}
 		o.closed = len(o.bounds) == 0
 	}
 	return o, known, false
@@ -305,7 +317,7 @@ func (s *Slot) offers(service ServiceCode) bool {
 // allSlots works the day's slots out once. The site's lock is held.
 func (d *dayEntry) allSlots(zone *time.Location) []Slot {
 	if d.slots == nil {
-		d.slots = d.day.Slots(zone)
+		d.slots, d.limits = d.day.Slots(zone), d.day.Limits(zone)
 	}
 	return d.slots
 }
@@ -357,12 +369,19 @@ func (e *siteEntry) freeOn(day *dayEntry, service ServiceCode) *freeDay {
 	var pools *Pool
 	var bounds []Bound
 	slots := day.allSlots(e.zone())
+	left, sums := leftOf(day.limits, e.usage), make(map[*Limit]int)
 	for i := range slots {
 		s := &slots[i]
 		if pools != &s.Pools[0] { // neighbours mostly share theirs
 			pools, bounds = &s.Pools[0], day.boundsOf(*s, service, AccessPublic)
 		}
-		if n := FreeWithin(bounds, e.usage[slotKey{s.ID.Start, s.ID.Length}]); n > 0 {
+		n := FreeWithin(bounds, e.usage[slotKey{s.ID.Start, s.ID.Length}])
+		if limit := limitOf(day.limits, s.ID.Start, service); limit != nil {
+			n = min(n, left[limit])
+			free.total -= max(0, sums[limit]+n-left[limit]) - max(0, sums[limit]-left[limit])
+			sums[limit] += n
+		}
+		if n > 0 {
 			if free.slots == nil {
 				free.slots = make([]SlotFree, 0, len(slots)-i)
 			}

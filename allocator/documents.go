@@ -18,6 +18,9 @@ type sessionDocument struct {
 	Invited    bool            `json:"invited,omitempty"`
 	Kept       []KeptPlaces    `json:"kept,omitempty"`
 	Suspended  []ServiceCode   `json:"suspended,omitempty"`
+
+	Maximum      int    `json:"maximum,omitempty"`
+	MaximumGroup string `json:"maximumGroup,omitempty"`
 }
 
 type breakDocument struct {
@@ -32,6 +35,7 @@ func EncodeSessions(sessions []Session) []byte {
 		docs[i] = sessionDocument{
 			ID: s.ID, From: s.From.String(), Until: s.Until.String(), SlotLength: s.SlotLength, Capacity: s.Capacity,
 			Services: s.Services, Stopped: s.Stopped, Invited: s.Invited, Kept: s.Kept, Suspended: s.Suspended,
+			Maximum: s.Maximum, MaximumGroup: s.MaximumGroup,
 		}
 		for _, b := range s.Breaks {
 			docs[i].Breaks = append(docs[i].Breaks, breakDocument{b.From.String(), b.Until.String()})
@@ -59,7 +63,7 @@ func DecodeSessions(data []byte) ([]Session, error) {
 	for i, d := range docs {
 		s := Session{
 			ID: d.ID, SlotLength: d.SlotLength, Capacity: d.Capacity, Services: d.Services, Stopped: d.Stopped, Invited: d.Invited, Kept: d.Kept,
-			Suspended: d.Suspended,
+			Suspended: d.Suspended, Maximum: d.Maximum, MaximumGroup: d.MaximumGroup,
 		}
 		var err error
 		if s.From, s.Until, err = timesOfDay(d.From, d.Until); err != nil {

@@ -257,7 +257,7 @@ func (a *Allocator) resolveClaim(ctx context.Context, caller Caller, entry *site
 		return HoldClaim{}, Refuse(CodeOutsideWindow, "%s is not offered on %s", c.Service, date)
 	}
 	return HoldClaim{
-		Slot: o.slot.ID, Date: date, Revision: o.revision, Service: c.Service, Bounds: o.bounds, Window: window,
+		Slot: o.slot.ID, Date: date, Revision: o.revision, Service: c.Service, Bounds: o.bounds, Limit: o.limit, Window: window,
 	}, nil
 }
 

@@ -149,7 +149,7 @@ func (e *siteEntry) copyOut() (o Offering, days []dayEntry, usage map[slotKey]Co
 	o = Offering{Site: e.sheet.Load().Site, Zone: e.zone(), Changes: e.changes.Load(), Known: e.trusted}
 	days = make([]dayEntry, 0, len(e.dates))
 	for _, date := range e.dates {
-		days = append(days, dayEntry{day: e.days[date].day, slots: e.days[date].slots})
+		days = append(days, dayEntry{day: e.days[date].day, slots: e.days[date].slots, limits: e.days[date].limits})
 	}
 	return o, days, maps.Clone(e.usage)
 }
@@ -168,7 +168,9 @@ func offeredSlots(days []dayEntry, usage map[slotKey]Counts, k *viewKey, zone *t
 		var pools *Pool
 		var bounds []Bound
 		places := 0
-		for _, s := range day.allSlots(zone) {
+		all := day.allSlots(zone)
+		left := leftOf(day.limits, usage)
+		for _, s := range all {
 			if s.ID.Start < sp.notBefore || s.ID.Start > sp.notAfter {
 				continue
 			}
@@ -178,6 +180,9 @@ func offeredSlots(days []dayEntry, usage map[slotKey]Counts, k *viewKey, zone *t
 			}
 			if places > 0 {
 				free := max(0, FreeWithin(bounds, usage[slotKey{s.ID.Start, s.ID.Length}]))
+				if limit := limitOf(day.limits, s.ID.Start, k.service); limit != nil {
+					free = min(free, left[limit])
+				}
 				list = append(list, SlotOffering{s.ID.Start, s.ID.Length, free, places})
 			}
 		}

@@ -128,7 +128,7 @@ func add(sums map[areaKey]*FreeCapacity, key areaKey, of *FreeCapacity) {
 func (e *siteEntry) planned(r *FreeCapacityRequest, notBefore Minute) map[areaKey]*FreeCapacity {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	sums := make(map[areaKey]*FreeCapacity)
+	sums, limited := make(map[areaKey]*FreeCapacity), make(map[ServiceCode]*FreeCapacity)
 	for _, date := range e.dates {
 		if date < r.From || date > r.To {
 			continue
@@ -146,10 +146,18 @@ func (e *siteEntry) planned(r *FreeCapacityRequest, notBefore Minute) map[areaKe
 			counts := e.usage[slotKey{s.ID.Start, s.ID.Length}]
 			for _, k := range kinds {
 				k.sum.Booked += counts[k.service]
-				k.sum.Free += FreeWithin(k.bounds, counts)
 				k.sum.Places += k.places
+				if len(day.limits) == 0 {
+					k.sum.Free += FreeWithin(k.bounds, counts)
+				} else {
+					limited[k.service] = k.sum
+				}
 			}
 		}
+		for service, sum := range limited { // a maximum may allow less than the slots have together
+			sum.Free += e.freeOn(day, service).from(notBefore)
+		}
+		clear(limited)
 	}
 	return sums
 }

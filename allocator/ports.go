@@ -98,6 +98,7 @@ type HoldClaim struct {
 	Revision int64
 	Service  ServiceCode
 	Bounds   []Bound
+	Limit    *Limit // of claims at this and other slots of the site; nil: none
 	Window   Window
 }
 
@@ -114,7 +115,7 @@ type HoldOutcome int8
 const (
 	HoldGranted  HoldOutcome = iota // Grant is the grant: a new one, or the one the same request got before
 	HoldMismatch                    // the key is known with another body
-	HoldFull                        // claim Claim cannot join; with More, lapsed holds remain: reap and ask again
+	HoldFull                        // claim Claim cannot join its slot, or its limit has no room; with More, lapsed holds remain: reap and ask again
 	HoldOutside                     // claim Claim is outside its window
 	HoldStale                       // claim Claim: the day's revision is Revision
 	HoldNotBuilt                    // the site must be rebuilt first

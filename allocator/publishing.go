@@ -237,6 +237,6 @@ func MarkUnsupported(day *Day, zone *time.Location, rows []Booking) {
 func sameSessions(a, b []Session) bool {
 	return slices.EqualFunc(a, b, func(x, y Session) bool {
 		return x.ID == y.ID && x.From == y.From && x.Until == y.Until && x.SlotLength == y.SlotLength && x.Capacity == y.Capacity &&
-			x.Stopped == y.Stopped && x.Invited == y.Invited && slices.Equal(x.Services, y.Services) && slices.Equal(x.Breaks, y.Breaks)
+			x.Stopped == y.Stopped && x.Invited == y.Invited && x.Maximum == y.Maximum && x.MaximumGroup == y.MaximumGroup && slices.Equal(x.Services, y.Services) && slices.Equal(x.Breaks, y.Breaks)
 	})
 }

@@ -89,7 +89,7 @@ type SiteFacts struct {
 type RecordState struct {
 	Rows    map[BookingKey]Booking
 	Persons map[PersonDose]BookingKey
-	Slots   map[SlotID][]Booking // live rows
+	Slots   map[SlotID][]Booking // live rows; see also LimitedDays
 	Days    map[DayID]Day
 	Sites   map[SiteID]SiteFacts
 	Epochs  map[int]int64
@@ -114,7 +114,8 @@ type RecordWrites struct {
 //  3. No person may have two live bookings of a programme and dose, where the service asks for it.
 //  4. No place may have two live owners.
 //  5. Unless each site's pin proves that the inventory had seen everything (epoch, generation and revisions equal to the
-//     ledger's), the slot's live rows and the new ones must seat in the day's document. A pin of another epoch or
+//     ledger's), the slot's live rows and the new ones must seat in the day's document, and the day's maxima have room
+//     for them. A pin of another epoch or
 //     generation, or none, raises the site's generation: the site rebuilds.
 func DecideRecords(st *RecordState, items []Recording) (RecordWrites, []RecordResult) {
 	var w RecordWrites
@@ -273,15 +274,19 @@ func (st *RecordState) unseated(item *Recording, replaced *Booking) (claim int, 
 	done := make(map[SlotID]bool)
 	for i := range item.Claims {
 		c := &item.Claims[i]
-		if done[c.Slot] {
-			continue
-		}
-		done[c.Slot] = true
 		site, known := st.Sites[c.Slot.Site]
 		if !known {
 			return i, true
 		}
-		slot, _ := st.Days[DayID{c.Slot.Site, c.Date}].Slot(c.Slot, site.Zone)
+		day := st.Days[DayID{c.Slot.Site, c.Date}]
+		if st.overLimit(item, c, &day, site.Zone, replaced) {
+			return i, true
+		}
+		if done[c.Slot] {
+			continue
+		}
+		done[c.Slot] = true
+		slot, _ := day.Slot(c.Slot, site.Zone)
 		live := Counts{}
 		for _, row := range st.Slots[c.Slot] {
 			if replaced == nil || row.Key != replaced.Key {

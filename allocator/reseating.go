@@ -174,7 +174,7 @@ func (c *confirmation) reseatClaim(l *confirmLeg, j int, taken *RecordResult) Re
 	}
 	return ReseatClaim{
 		Index: j, Place: c.rows[l.first+j].Place, Taken: taken.Taken, TakenFor: taken.TakenFor,
-		HoldClaim: HoldClaim{Slot: l.slot(j), Date: claim.Date, Revision: revision, Service: claim.Service, Bounds: o.bounds},
+		HoldClaim: HoldClaim{Slot: l.slot(j), Date: claim.Date, Revision: revision, Service: claim.Service, Bounds: o.bounds, Limit: o.limit},
 	}
 }
 

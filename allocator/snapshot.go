@@ -131,6 +131,7 @@ func (e *siteEntry) daysFree(k *viewKey) (days []DayFree, first SlotFree) {
 				for _, s := range slots {
 					total += s.Free
 				}
+				total = min(total, free.total) // a maximum may allow less than the slots have together
 			}
 		}
 		if len(slots) > 0 && first.Free == 0 {

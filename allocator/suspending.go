@@ -209,16 +209,11 @@ func (a *Allocator) concernedBy(ctx context.Context, entry *siteEntry, r *Suspen
 }
 
 // freeUnsuspended counts what of a service the public could have on a day from an instant on, were nothing suspended.
-func (e *siteEntry) freeUnsuspended(day Day, service ServiceCode, from Minute) (free int) {
+func (e *siteEntry) freeUnsuspended(day Day, service ServiceCode, from Minute) int {
 	day.Sessions = suspend(day.Sessions, nil, day.Date)
-	e.mu.RLock()
-	defer e.mu.RUnlock()
-	for _, s := range day.Slots(e.zone()) {
-		if s.ID.Start >= from {
-			free += Free(s.Pools, e.usage[slotKey{s.ID.Start, s.ID.Length}], service, AccessPublic)
-		}
-	}
-	return free
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.freeOn(&dayEntry{day: day}, service).from(from)
 }
 
 // Suspensions lists what a site has suspended, by service, as the ledger has it; those that have ended are left out.

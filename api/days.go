@@ -24,6 +24,8 @@ type sessionView struct {
 	Breaks     []breakView             `json:"breaks,omitempty"`
 	Status     string                  `json:"status"`
 	Access     string                  `json:"access"`
+	Maximum    int                     `json:"maximum,omitempty"`
+	Group      string                  `json:"maximumGroup,omitempty"`
 }
 
 type breakView struct {
@@ -84,6 +86,7 @@ func viewSession(session allocator.Session) sessionView {
 	v := sessionView{
 		ID: session.ID, From: session.From.String(), Until: session.Until.String(), SlotLength: session.SlotLength,
 		Capacity: session.Capacity, Services: list(session.Services), Status: "open", Access: "public",
+		Maximum: session.Maximum, Group: session.MaximumGroup,
 	}
 	if session.Stopped {
 		v.Status = "stopped"
@@ -193,12 +196,13 @@ func decodeSessions(o object) []allocator.Session {
 	const most = 1 << 30
 	var sessions []allocator.Session
 	for _, v := range o.objects("sessions", required, allocator.MaxSessionsPerDay) {
-		v.only("id", "from", "until", "slotLength", "capacity", "services", "breaks", "status", "access")
+		v.only("id", "from", "until", "slotLength", "capacity", "services", "breaks", "status", "access", "maximum", "maximumGroup")
 		session := allocator.Session{
 			ID: v.text("id", optional, allocator.MaxNameBytes), From: v.timeOfDay("from"), Until: v.timeOfDay("until"),
 			SlotLength: v.integer("slotLength", required, -most, most, 0), Capacity: v.integer("capacity", required, -most, most, 0),
 			Stopped: v.choice("status", optional, "open", "stopped") == "stopped",
 			Invited: v.choice("access", optional, "public", "invited") == "invited",
+			Maximum: v.integer("maximum", optional, 1, allocator.MaxSlotCapacity, 0), MaximumGroup: v.text("maximumGroup", optional, allocator.MaxNameBytes),
 		}
 		for _, code := range v.texts("services", required, allocator.MaxServicesPerSession, maxWordBytes) {
 			session.Services = append(session.Services, allocator.ServiceCode(code))

@@ -2,6 +2,7 @@ package cockroachledger
 
 import (
 	"context"
+	"maps"
 
 	"github.com/jackc/pgx/v5"
 
@@ -54,7 +55,38 @@ func (l *Ledger) recordState(ctx context.Context, tx pgx.Tx, items []allocator.R
 		}
 		return rows.Err()
 	})
-	return st, changes, tx.SendBatch(ctx, batch).Close()
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil {
+		return nil, nil, err
+	}
+	return st, changes, l.readLimited(ctx, tx, st)
+}
+
+// readLimited reads what else is booked on days that have a maximum.
+func (l *Ledger) readLimited(ctx context.Context, tx pgx.Tx, st *allocator.RecordState) error {
+	days := st.LimitedDays()
+	if len(days) == 0 {
+		return nil
+	}
+	var firsts, lasts []int64
+	for _, d := range days {
+		first, last := span(d.Date)
+		firsts, lasts = append(firsts, first), append(lasts, last)
+	}
+	sites, dates := dayArrays(days)
+	rows, err := tx.Query(ctx, l.q.LiveByDay, sites, dates, firsts, lasts)
+	if err != nil {
+		return err
+	}
+	booked := make(map[allocator.SlotID][]allocator.Booking)
+	live, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (allocator.Booking, error) {
+		b, _, err := scanBooking(row)
+		return b, err
+	})
+	for _, b := range live {
+		booked[b.Slot] = append(booked[b.Slot], b)
+	}
+	maps.Copy(st.Slots, booked)
+	return err
 }
 
 func (l *Ledger) queuePersons(batch *pgx.Batch, needs []allocator.PersonDose, st *allocator.RecordState) {

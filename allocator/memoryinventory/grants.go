@@ -81,7 +81,7 @@ func (s *state) choose(st *site, claims []allocator.HoldClaim, preferred []int32
 			counts[claims[j].Service]++
 			taken[places[j]] = true
 		}
-		if allocator.FreeWithin(c.Bounds, counts) < 1 {
+		if allocator.FreeWithin(c.Bounds, counts) < 1 || c.Limit != nil && st.claims(c.Limit)+earlier(claims[:i], c.Limit) >= c.Limit.Places {
 			more := len(s.lapsing) > 0 && s.lapsing[0].dueMs <= s.nowMs
 			return nil, &allocator.HoldResult{Outcome: allocator.HoldFull, Claim: i, More: more}
 		}
@@ -95,6 +95,24 @@ func (s *state) choose(st *site, claims []allocator.HoldClaim, preferred []int32
 		}
 	}
 	return places, nil
+}
+
+// claims counts those that a limit is about.
+func (st *site) claims(l *allocator.Limit) (n int) {
+	for id, sl := range st.slots {
+		n += l.Claims(id.Start, sl.counts)
+	}
+	return n
+}
+
+// earlier counts the claims of the same request that a limit is about.
+func earlier(claims []allocator.HoldClaim, l *allocator.Limit) (n int) {
+	for i := range claims {
+		if l.Covers(claims[i].Slot.Start, claims[i].Service) {
+			n++
+		}
+	}
+	return n
 }
 
 // cloned is a copy that can be changed.

@@ -110,7 +110,7 @@ func (inv *Inventory) Reseat(ctx context.Context, shard int, epoch int64, item a
 		b = number(b, c.Revision, 6)
 		b = number(b, int64(c.Place), 3)
 		b = append(b, c.Taken.Bytes()...)
-		claims = append(claims, append(short(b, string(c.Service)), c.TakenFor...), slotKey(c.Slot), namedBounds(c.Bounds))
+		claims = append(claims, append(short(b, string(c.Service)), c.TakenFor...), slotKey(c.Slot), packBounds([]byte{}, nil, c.Bounds, c.Limit))
 	}
 	args := append([]any{string(item.Site), item.ID.Bytes(), number(number(nil, item.DeadlineMs, 6), int64(item.Total), 1), grantBody(&body)}, claims...)
 	reply, err := inv.run(ctx, shard, epoch, methodReseat, args...)
@@ -131,20 +131,6 @@ func (inv *Inventory) Reseat(ctx context.Context, shard int, epoch int64, item a
 		return allocator.ReseatResult{}, failure(shard, errReply)
 	}
 	return res, nil
-}
-
-// namedBounds writes {mine1 places4 services1 {#code1 code}*}*.
-func namedBounds(bounds []allocator.Bound) (b []byte) {
-	b = []byte{}
-	for _, bound := range bounds {
-		b = append(b, flag(bound.Mine))
-		b = number(b, int64(bound.Places), 4)
-		b = append(b, byte(len(bound.Services)))
-		for _, s := range bound.Services {
-			b = short(b, string(s))
-		}
-	}
-	return b
 }
 
 // Settle implements allocator.Inventory.

@@ -75,7 +75,7 @@ func holdArgs(reap int, items []allocator.HoldItem) []any {
 	var b []byte
 	for i := range items {
 		item := &items[i]
-		batch.fast = batch.fast && len(item.Claims) == 1 && item.LengthMs == items[0].LengthMs && item.GraceMs == items[0].GraceMs
+		batch.fast = batch.fast && len(item.Claims) == 1 && item.Claims[0].Limit == nil && item.LengthMs == items[0].LengthMs && item.GraceMs == items[0].GraceMs
 		b = number(b[:0], batch.sites.add(string(item.Site)), 2)
 		for j := range item.Claims {
 			b = batch.claim(b, &item.Claims[j])
@@ -91,7 +91,7 @@ func (h *holdBatch) claim(b []byte, c *allocator.HoldClaim) []byte {
 	var revision [9]byte
 	b = number(b, h.slots.add(slotKey(c.Slot)), 2)
 	b = number(b, h.revisions.add(string(number(number(revision[:0], int64(c.Date), 3), c.Revision, 6))), 2)
-	b = number(b, h.bounds.add(string(packBounds(nil, &h.codes, c.Bounds))), 2)
+	b = number(b, h.bounds.add(string(packBounds(nil, &h.codes, c.Bounds, c.Limit))), 2)
 	b = number(b, h.codes.add(string(c.Service)), 2)
 	start := c.Slot.Start.Millis()
 	h.from, h.till = max(h.from, c.Window.OpensMs), min(h.till, start-c.Window.MinLeadMs)
@@ -148,13 +148,29 @@ func grantBody(item *allocator.HoldItem) []byte {
 	return b
 }
 
-// packBounds writes {mine1 places4 services1 {code index2}*}*.
-func packBounds(b []byte, codes *table, bounds []allocator.Bound) []byte {
-	for _, bound := range bounds {
-		b = append(b, flag(bound.Mine))
-		b = number(b, int64(bound.Places), 4)
-		b = append(b, byte(len(bound.Services)))
-		for _, s := range bound.Services {
+// packBounds writes {mine1 places4 services1 code*}*, mine being 2 in the limit, which comes last and goes on with
+// spans1 {from4 until4}*. A code is index2 into codes, or, where there are none, #code1 code.
+func packBounds(b []byte, codes *table, bounds []allocator.Bound, limit *allocator.Limit) []byte {
+	for i := range bounds {
+		b = packBound(b, codes, flag(bounds[i].Mine), bounds[i].Places, bounds[i].Services)
+	}
+	if limit != nil {
+		b = packBound(b, codes, 2, limit.Places, limit.Services)
+		b = append(b, byte(len(limit.Spans)))
+		for _, s := range limit.Spans {
+			b = number(number(b, int64(s.From), 4), int64(s.Until), 4)
+		}
+	}
+	return b
+}
+
+func packBound(b []byte, codes *table, mine byte, places int, services []allocator.ServiceCode) []byte {
+	b = number(append(b, mine), int64(places), 4)
+	b = append(b, byte(len(services)))
+	for _, s := range services {
+		if codes == nil {
+			b = short(b, string(s))
+		} else {
 			b = number(b, codes.add(string(s)), 2)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 
 	"muster/allocator"
 )
@@ -71,7 +72,30 @@ func (t *tx) recordState(items []allocator.Recording) (*allocator.RecordState, e
 	for id, day := range days {
 		st.Days[id] = day
 	}
-	return st, t.readSlots(st, needs.Slots)
+	if err := t.readSlots(st, needs.Slots); err != nil {
+		return nil, err
+	}
+	return st, t.readLimited(st)
+}
+
+// readLimited reads what else is booked on days that have a maximum.
+func (t *tx) readLimited(st *allocator.RecordState) error {
+	days := st.LimitedDays()
+	if len(days) == 0 {
+		return nil
+	}
+	p := &publishing{t: t, live: make(map[allocator.DayID][]allocator.Booking)}
+	if err := t.readLive(p, days); err != nil {
+		return err
+	}
+	booked := make(map[allocator.SlotID][]allocator.Booking)
+	for _, rows := range p.live {
+		for _, b := range rows {
+			booked[b.Slot] = append(booked[b.Slot], b)
+		}
+	}
+	maps.Copy(st.Slots, booked)
+	return nil
 }
 
 // rowsUnder reads rows by key.

@@ -29,6 +29,8 @@ var columnNames = []column{
 	{"breaks", []string{"breaks", "break"}, false},
 	{"status", []string{"status"}, false},
 	{"access", []string{"access"}, false},
+	{"maximum", []string{"maximum"}, false},
+	{"maximumGroup", []string{"maximumgroup"}, false},
 }
 
 // Split splits a line of CSV. Fields hold no line ends, so that a stray quote spoils one line and not the rest.
@@ -162,6 +164,12 @@ func (r row) session() (allocator.Session, error) {
 			break
 		}
 		s.Breaks = append(s.Breaks, allocator.Break{From: timeOf("breaks", from), Until: timeOf("breaks", until)})
+	}
+	if r.text("maximum") != "" {
+		s.Maximum = number("maximum")
+	}
+	if s.MaximumGroup = strings.Clone(r.text("maximumGroup")); len(s.MaximumGroup) > allocator.MaxNameBytes {
+		fault("maximumGroup", "is too long")
 	}
 	s.Stopped = r.choice("status", "open", "stopped", fault)
 	s.Invited = r.choice("access", "public", "invited", fault)

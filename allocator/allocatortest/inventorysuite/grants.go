@@ -188,6 +188,61 @@ func testSeveralClaims(t *testing.T, open Open) {
 	want(h, "both places are back", h.hold(h.item(h.claim(0, 3), h.claim(0, 3)))[0].Outcome, allocator.HoldGranted)
 }
 
+// testLimit: a limit counts the claims of its services at all slots of the site within its spans, whatever made them, and a
+// lapsed hold gives way to it.
+func testLimit(t *testing.T, open Open) {
+	h := newHouse(t, open, Settings{})
+	limit := &allocator.Limit{Services: []allocator.ServiceCode{"FLU"}, Places: 3, Spans: []allocator.Span{
+		{From: h.slot(0).Start, Until: h.slot(2).Start}, {From: h.slot(5).Start, Until: h.slot(200).Start}, // until after midnight
+	}}
+	claim := func(n int) allocator.HoldClaim {
+		c := h.claim(n, 9)
+		c.Limit = limit
+		return c
+	}
+	h.grant(2, 9) // between the spans
+	other := claim(0)
+	other.Service, other.Limit = "RSV", nil
+	other.Bounds = allocator.Bounds([]allocator.Pool{{Services: []allocator.ServiceCode{"RSV"}, Capacity: 9}}, "RSV", 0)
+	want(h, "another service", h.hold(h.item(other))[0].Outcome, allocator.HoldGranted)
+	h.build("Site-10")
+	elsewhere := h.item(claim(0))
+	elsewhere.Site, elsewhere.Claims[0].Slot.Site = "Site-10", "Site-10"
+	want(h, "another site", h.hold(elsewhere)[0].Outcome, allocator.HoldGranted)
+
+	first := h.hold(h.item(claim(0)), h.item(claim(1), claim(199)), h.item(claim(5)))
+	want(h, "one", first[0].Outcome, allocator.HoldGranted)
+	want(h, "two in one request", first[1].Outcome, allocator.HoldGranted)
+	want(h, "a fourth in the same call", first[2].Outcome, allocator.HoldFull)
+	want(h, "a fourth in another", h.hold(h.item(claim(6)))[0].Outcome, allocator.HoldFull)
+	want(h, "between the spans", h.hold(h.item(h.claim(3, 9)))[0].Outcome, allocator.HoldGranted)
+	want(h, "settled", h.settle(first[0].Grant.ID, h.placed(0, first[0].Grant.Places[0])), allocator.Applied)
+	want(h, "with a booking", h.hold(h.item(claim(6)))[0].Outcome, allocator.HoldFull)
+	h.release(first[1].Grant.ID, false, allocator.GrantReleased)
+	refused := h.hold(h.item(claim(5), claim(6), claim(7)))[0]
+	want(h, "three where two fit", refused.Outcome, allocator.HoldFull)
+	want(h, "the third", refused.Claim, 2)
+
+	brief := h.hold(h.brief(claim(8), claim(9)))[0]
+	want(h, "two", brief.Outcome, allocator.HoldGranted)
+	lost := allocator.ReseatItem{ID: first[1].Grant.ID, Site: h.site, DeadlineMs: first[0].Grant.DeadlineMs, GraceMs: grace, Total: 1}
+	lost.ID.Key = keyOf(9_999)
+	lost.Claims = []allocator.ReseatClaim{{HoldClaim: claim(7)}}
+	reseat := func() allocator.HoldOutcome {
+		r, err := h.Inventory.Reseat(h.ctx, 0, h.epoch, lost)
+		h.must(err)
+		return r.Outcome
+	}
+	want(h, "a lost hold", reseat(), allocator.HoldFull)
+	h.pass(lapsed)
+	more, err := h.Inventory.Reap(h.ctx, 0, h.epoch, 100)
+	h.must(err)
+	want(h, "more to reap", more, false)
+	want(h, "a lost hold with room", reseat(), allocator.HoldGranted)
+	want(h, "the last", h.hold(h.item(claim(5)))[0].Outcome, allocator.HoldGranted)
+	want(h, "one too many", h.hold(h.item(claim(5)))[0].Outcome, allocator.HoldFull)
+}
+
 // brief is an item with a short life.
 func (h *house) brief(claims ...allocator.HoldClaim) allocator.HoldItem {
 	item := h.item(claims...)

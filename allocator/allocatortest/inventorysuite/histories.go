@@ -210,7 +210,25 @@ func (p *pair) claim() allocator.HoldClaim {
 		w = allocator.Window{MaxLeadMs: 1}
 	}
 	return allocator.HoldClaim{Slot: p.slotID(n), Date: date, Revision: revision, Service: service,
-		Bounds: allocator.Bounds(p.pools(n), service, allocator.Access(p.rng.IntN(2))), Window: w}
+		Bounds: allocator.Bounds(p.pools(n), service, allocator.Access(p.rng.IntN(2))), Limit: p.limit(), Window: w}
+}
+
+// limit is one of several slots for one claim in three.
+func (p *pair) limit() *allocator.Limit {
+	if p.rng.IntN(3) > 0 {
+		return nil
+	}
+	l := &allocator.Limit{Places: p.rng.IntN(6)}
+	for _, s := range historyServices {
+		if p.rng.IntN(3) > 0 {
+			l.Services = append(l.Services, s)
+		}
+	}
+	for range 1 + p.rng.IntN(2) {
+		from := allocator.Minute(int64(day)*1440 + int64(p.rng.IntN(4))*700)
+		l.Spans = append(l.Spans, allocator.Span{From: from, Until: from + allocator.Minute(1+p.rng.IntN(3)*700)})
+	}
+	return l
 }
 
 const historyHold = 10 * 60_000

@@ -42,7 +42,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"epochs", testEpochs}, {"loss", testLoss},
 		{"hold", testHold}, {"hold batches", testHoldBatch}, {"hold refusals", testHoldRefusals}, {"windows", testWindows},
-		{"seating", testSeating}, {"access", testAccess}, {"several claims", testSeveralClaims},
+		{"seating", testSeating}, {"access", testAccess}, {"several claims", testSeveralClaims}, {"limit", testLimit},
 		{"expiry", testExpiry}, {"grace", testGrace}, {"reaping is bounded", testReapBounded}, {"extension", testExtension}, {"lapsing order", testLapsingOrder},
 		{"key memory", testKeyMemory}, {"release", testRelease},
 		{"pin", testPin}, {"other grant", testOtherGrant}, {"settle", testSettle}, {"free", testFree}, {"free partly", testFreePartly}, {"fences", testFences}, {"stuck pins", testStuckPins},

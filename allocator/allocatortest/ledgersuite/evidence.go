@@ -60,6 +60,62 @@ func testEvidence(t *testing.T, l allocator.Ledger) {
 	testEvidenceOfTwoSites(t, NewWorld(t, l, "evidence-a"), NewWorld(t, l, "evidence-b"))
 }
 
+// testMaximum: where pins prove nothing, claims of several slots together stay within their sessions' maximum, whatever the batch
+// and the request they come in; where they do, the inventory has counted.
+func testMaximum(t *testing.T, l allocator.Ledger) {
+	w := NewWorld(t, l, "maximum")
+	box := func(from, until allocator.TimeOfDay) allocator.Session {
+		return allocator.Session{From: from, Until: until, SlotLength: 10, Capacity: 3, Services: []allocator.ServiceCode{Blue, Green}, Maximum: 4, MaximumGroup: "box"}
+	}
+	w.Publish(t, box(9*60, 10*60), box(11*60, 12*60), allocator.Session{From: 9 * 60, Until: 12 * 60, SlotLength: 10, Capacity: 9, Services: []allocator.ServiceCode{Orange}})
+	booked := w.Book(t, Spot{0, 0, Blue, 1})
+	got := w.Record(t,
+		w.Recording(Spot{1, 0, Green, 2}, Spot{12, 0, Blue, 3}),
+		w.Recording(Spot{13, 0, Blue, 4}, Spot{14, 0, Blue, 5}), // one too many
+		w.Recording(Spot{13, 0, Orange, 6}),                     // does not count
+		w.Recording(Spot{13, 1, Blue, 7}),
+		w.Recording(Spot{2, 0, Green, 8}),
+	)
+	for i, want := range []allocator.RecordOutcome{allocator.Recorded, allocator.RecordUnseated, allocator.Recorded, allocator.Recorded, allocator.RecordUnseated} {
+		outcome(t, textOf(i), got[i], want)
+	}
+	move := w.Recording(Spot{3, 0, Blue, 1})
+	move.Replaces = booked[0].Key
+	outcome(t, "moved within the maximum", w.Record(t, move)[0], allocator.Recorded)
+	outcome(t, "another one", w.Record(t, w.Recording(Spot{4, 0, Blue, 9}))[0], allocator.RecordUnseated)
+	w.Turn(t, got[3].Rows[0].Key, allocator.StatusCancelled, "citizen")
+	outcome(t, "after a cancellation", w.Record(t, w.Recording(Spot{4, 0, Blue, 9}))[0], allocator.Recorded)
+	outcome(t, "of a good pin", w.Record(t, w.Pinned(t, Spot{5, 0, Blue, 10}))[0], allocator.Recorded)
+	if live := w.Audit(t); len(live) != 6 {
+		t.Errorf("%d live rows", len(live))
+	}
+	raceMaximum(t, NewWorld(t, l, "maximum-race"))
+}
+
+// raceMaximum: records without evidence at different slots, all at once.
+func raceMaximum(t *testing.T, w *World) {
+	session := Open(2, Blue)
+	session.Maximum = 5
+	w.Publish(t, session)
+	recorded := make([]bool, callers)
+	Race(callers, func(i int) {
+		item := w.Recording(Spot{i % 18, int32(i / 18), Blue, i + 1})
+		r := definite(t, func() ([]allocator.RecordResult, error) {
+			return w.Ledger.Record(t.Context(), []allocator.Recording{item})
+		})
+		recorded[i] = len(r) == 1 && r[0].Outcome == allocator.Recorded
+	})
+	n := 0
+	for _, ok := range recorded {
+		if ok {
+			n++
+		}
+	}
+	if live := w.Audit(t); n != 5 || len(live) != 5 {
+		t.Errorf("%d of a maximum of 5 were recorded, %d are live", n, len(live))
+	}
+}
+
 // testEvidenceOfTwoSites: only the site that the pin does not prove is raised.
 func testEvidenceOfTwoSites(t *testing.T, a, b *World) {
 	a.Publish(t, Open(2, Blue))

@@ -26,6 +26,7 @@ func Run(t *testing.T, open func(t *testing.T) allocator.Ledger) {
 		{"Epochs", testEpochs},
 		{"Record", testRecord},
 		{"Evidence", testEvidence},
+		{"Maximum", testMaximum},
 		{"Batch", testBatch},
 		{"Void", testVoid},
 		{"Transition", testTransition},

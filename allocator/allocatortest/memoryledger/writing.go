@@ -53,6 +53,13 @@ func (l *Ledger) state(needs allocator.RecordNeeds) *allocator.RecordState {
 	for _, d := range needs.Days {
 		st.Days[d] = l.day(d)
 	}
+	for _, d := range st.LimitedDays() {
+		for _, b := range l.rowsOf(d.Site, func(r *row) bool { return r.Status.Live() && r.Date == d.Date }) {
+			if !slices.Contains(needs.Slots, b.Slot) {
+				st.Slots[b.Slot] = append(st.Slots[b.Slot], b)
+			}
+		}
+	}
 	for _, id := range needs.Sites {
 		if site, ok := l.sites[id]; ok {
 			st.Sites[id] = allocator.SiteFacts{Generation: site.Generation, Zone: l.zones[site.TimeZone]}

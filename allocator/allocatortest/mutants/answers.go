@@ -38,7 +38,7 @@ func answerBugs() []Bug {
 		},
 		{
 			Name: "re-seating grants without matching", Sentence: reseatMatching,
-			Edits: edit("allocator/redisinventory/scripts/reseat.lua", "places = u4(packed, at + 1) }", "places = u4(packed, at + 1) + 100000 }"),
+			Edits: edit("allocator/redisinventory/scripts/reseat.lua", "decodeBounds(ARGV[i + 2])", "{ { mine = true, places = 100000 } }"),
 			By:    []Check{scripts("reseat lost", "reseat taken", "reseat refusals"), simulator(seeds)},
 		},
 		{

@@ -49,6 +49,31 @@ func holdBugs() []Bug {
 			By:    []Check{scripts("several claims"), simulator(seeds)},
 		},
 		{
+			Name: "a maximum counts the claim's own slot only", Sentence: limits,
+			Edits: edit(luaCommon, "  fill(K_SLOT, keys, S, decodeSlot)\n  local n = 0\n", "  local n = 0\n"),
+			By:    []Check{scripts("limit", "histories")},
+		},
+		{
+			Name: "claims of one request are each held against the maximum alone", Sentence: limits,
+			Edits: edit(luaCommon, "        if service == claims[j][4] then n = n + 1 end\n", ""),
+			By:    []Check{scripts("limit")},
+		},
+		{
+			Name: "the ledger does not count for a maximum", Sentence: limits,
+			Edits: edit("allocator/maximum.go", "return n > limit.Places", "return false"),
+			By:    []Check{rule("Maximum")},
+		},
+		{
+			Name: "a suspended service is granted", Sentence: suspension,
+			Edits: edit("allocator/catalogue.go", " && !slices.Contains(p.Suspended, service)\n", "\n"),
+			By:    []Check{core("TestSuspendAndResume", "TestSuspendRacesHolds")},
+		},
+		{
+			Name: "days published during a suspension are not suspended", Sentence: suspension,
+			Edits: edit("allocator/publishing.go", "suspend(keep(st, change), st.Suspended, next.Date)", "suspend(keep(st, change), nil, next.Date)"),
+			By:    []Check{core("TestSuspendAndResume"), rule("Suspend")},
+		},
+		{
 			Name: "the server's clock decides whether a lost hold is in time", Sentence: shardClock,
 			Edits: edit("allocator/reseating.go", "case r.State == GrantAbsent && r.InTime:",
 				"case r.State == GrantAbsent && c.a.clock.Now().UnixMilli() < l.DeadlineMs:"),

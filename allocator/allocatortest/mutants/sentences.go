@@ -77,6 +77,8 @@ const (
 	reconcileRuns  Sentence = "◆ reconcile is indispensable: live row → booked, booked without row → free"
 	behindRebuilt  Sentence = "◆ a site behind its epoch or generation is rebuilt"
 	inventoryFirst Sentence = "◆ reconcile reads the inventory, then the ledger"
+	limits         Sentence = "sessions may have a maximum: so many claims in all their slots together"
+	suspension     Sentence = "a suspended service keeps its bookings in every pool and gets no new ones"
 	asRead         Sentence = "◆ written place by place where the inventory still shows what was read"
 	wholeRepair    Sentence = "repairs settle a recorded hold as a whole"
 )

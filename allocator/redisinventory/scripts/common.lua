@@ -593,14 +593,28 @@ local function setRevision(id, t, date3, revision)
   return true
 end
 
--- Seating: see allocator.FreeWithin. A set of bounds is {mine1 places4 services1 {code index2}*}*.
+-- Seating: see allocator.FreeWithin. A set of bounds is {mine1 places4 services1 code*}*, where mine is 2 in the limit, which
+-- goes on with spans1 {from4 until4}*. A code is index2 into codes, or, where there are none, #code1 code.
 local function decodeBounds(packed, codes)
   local bounds, at = {}, 1
   while at < #packed do
-    local b = { mine = byte(packed, at) == 1, places = u4(packed, at + 1) }
-    for i = 1, byte(packed, at + 5) do b[i] = codes[u2(packed, at + 4 + 2 * i)] end
-    bounds[#bounds + 1] = b
-    at = at + 6 + 2 * byte(packed, at + 5)
+    local kind = byte(packed, at)
+    local b = { mine = kind == 1, places = u4(packed, at + 1) }
+    local n = byte(packed, at + 5)
+    at = at + 6
+    for i = 1, n do
+      local l = codes and 1 or byte(packed, at)
+      b[i] = codes and codes[u2(packed, at)] or sub(packed, at + 1, at + l)
+      at = at + 1 + l
+    end
+    if kind == 2 then
+      b.spans = {}
+      for i = 1, byte(packed, at) do b.spans[i] = { u4(packed, at + 8 * i - 7), u4(packed, at + 8 * i - 3) } end
+      at = at + 1 + 8 * byte(packed, at)
+      bounds.limit = b
+    else
+      bounds[#bounds + 1] = b
+    end
   end
   return bounds
 end
@@ -617,6 +631,45 @@ local function joins(bounds, counts, extra)
     if b.mine and (not mine or over > mine) then mine = over end
   end
   return mine ~= nil and worst - mine >= 1
+end
+
+-- limited says whether a limit has no room for claim i: it counts the claims at the slots of the site that start within its
+-- spans, those that came into use in this call included, and the earlier claims of the same request.
+local function limited(limit, claims, i)
+  local k = claims[i][1]
+  local site = sub(k, 1, #k - 6)
+  local function covers(start)
+    for _, s in ipairs(limit.spans) do
+      if start >= s[1] and start < s[2] then return true end
+    end
+  end
+  local days, used, keys = {}, {}, {}
+  for _, s in ipairs(limit.spans) do
+    for day = floor(s[1] / 1440), floor((s[2] - 1) / 1440) do days[#days + 1] = site .. p3(day) end
+  end
+  fill(K_USED, days, used)
+  for f, list in pairs(used) do
+    local first = u3(f, #f - 2) * 1440
+    for at = 1, list and #list or 0, 4 do
+      local start = first + u2(list, at)
+      if covers(start) then keys[#keys + 1] = site .. p4(start) .. sub(list, at + 2, at + 3) end
+    end
+  end
+  fill(K_SLOT, keys, S, decodeSlot)
+  local n = 0
+  for other, s in pairs(S) do
+    if #other == #k and sub(other, 1, #site) == site and covers(u4(other, #other - 5)) then
+      for _, service in ipairs(limit) do n = n + (s.counts[service] or 0) end
+    end
+  end
+  for j = 1, i - 1 do
+    if covers(u4(claims[j][1], #k - 5)) then
+      for _, service in ipairs(limit) do
+        if service == claims[j][4] then n = n + 1 end
+      end
+    end
+  end
+  return n >= limit.places
 end
 
 -- choose finds a place for each claim {slot, date3revision6, bounds, service, window, preferred}, in order, each on what
@@ -644,6 +697,7 @@ local function choose(revisions, first, claims)
       end
     end
     if not joins(c[3], s.counts, extra) then return nil, FULL, i - 1, 0 end
+    if c[3].limit and limited(c[3].limit, claims, i) then return nil, FULL, i - 1, 0 end
     local n = c[6]
     if not n or taken and taken[n] or bit(chunk(k, s, floor(n / CHUNK)), n % CHUNK) then
       n = nextFree(k, s, 0)

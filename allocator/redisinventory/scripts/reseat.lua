@@ -6,7 +6,7 @@
 -- ARGV[3]  deadline6 total1
 -- ARGV[4]  length4 grace4 print8 #site1 site n1 {start4 len2 #service1 service}n of the listed claims, for a grant made anew
 -- ARGV[5…] three for each listed claim: index1 date3 revision6 place3 taken18 #service1 service taken's service;
---          slot key; bounds with the codes' own names: {mine1 places4 services1 {#code1 code}*}*
+--          slot key; bounds with the codes' own names (see decodeBounds)
 -- Returns  outcome1 state1 claim1 revision6 epoch4 generation7 id18 n1 {place3 revision4}n reason
 -- Promises where the request has another grant nothing is done, and id18 names it; a refused absent grant changes nothing;
 --          a refused present one keeps what no row owns; a grant that has ended, or whose time is up, is left alone;
@@ -21,29 +21,13 @@ local function answer(outcome, state, claim, revision, t, gid, pinned, reason)
     char(pinned and pinned.n or 0) .. (pinned and proven(pinned, t) or '') .. reason
 end
 
-local function boundsOf(packed)
-  local bounds, at = {}, 1
-  while at < #packed do
-    local b = { mine = byte(packed, at) == 1, places = u4(packed, at + 1) }
-    local n = byte(packed, at + 5)
-    at = at + 6
-    for i = 1, n do
-      local l = byte(packed, at)
-      b[i] = sub(packed, at + 1, at + l)
-      at = at + 1 + l
-    end
-    bounds[#bounds + 1] = b
-  end
-  return bounds
-end
-
 local indexes, taken, takenFor, claims = {}, {}, {}, {}
 for i = 5, #ARGV, 3 do
   local p, n = ARGV[i], #claims + 1
   indexes[n] = byte(p, 1)
   taken[n] = sub(p, 14, 31)
   takenFor[n] = sub(p, 33 + byte(p, 32))
-  claims[n] = { ARGV[i + 1], sub(p, 2, 10), boundsOf(ARGV[i + 2]), sub(p, 33, 32 + byte(p, 32)), nil, u3(p, 11) }
+  claims[n] = { ARGV[i + 1], sub(p, 2, 10), decodeBounds(ARGV[i + 2]), sub(p, 33, 32 + byte(p, 32)), nil, u3(p, 11) }
 end
 
 local t, building = ready(siteID)
