@@ -276,8 +276,8 @@ func (c *course) showBooking() {
 
 // subscribe makes a webhook that is sent nothing, and ends it.
 func (c *course) subscribe() {
-	name := fmt.Sprint("webhook ", c.desk.serial.Add(1))
-	header := map[string]string{"Authorization": staff["Authorization"], "Idempotency-Key": `"` + name + `"`}
+	name := fmt.Sprint("webhook-", c.desk.serial.Add(1))
+	header := map[string]string{"Authorization": staff["Authorization"], "Idempotency-Key": name}
 	a := c.desk.insist(c.guest(), request{http.MethodPost, "/v1/webhooks", object{"url": "https://events.example.org/", "status": "disabled"}, header})
 	var made struct{ WebhookID string }
 	if !a.definite() {
