@@ -292,7 +292,7 @@ func TestPublishIsNotStarved(t *testing.T) {
 		attempts++
 		item := w.Recording(ledgersuite.Spot{Slot: 0, Place: int32(attempts), Service: ledgersuite.Blue, Person: attempts})
 		item.Pins = []allocator.Evidence{pin}
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		if _, err := l.Record(ctx, []allocator.Recording{item}); err == nil {
 			won++

@@ -70,6 +70,9 @@ var accessTable = map[string]reach{
 	}},
 	"getPlan":         {own: 200, unknown: 404},
 	"putPlan":         {own: 200, unknown: 404, body: func(*matrix, string) any { return object{"series": []object{}} }},
+	"listSuspensions": {own: 200, unknown: 404},
+	"suspendService":  {own: 200, unknown: 404, body: func(*matrix, string) any { return object{"reason": "stock"} }},
+	"resumeService":   {own: 200, unknown: 404},
 	"listDayBookings": {own: 200, unknown: 404},
 	"bookWalkIn": {own: 201, unknown: 404, body: func(m *matrix, _ string) any {
 		return object{"service": "DROP:In", "start": m.at.Format(time.RFC3339)}
@@ -254,6 +257,8 @@ func (m *matrix) path(operation, path, site string) string {
 		path += "?postcode=LS14AP&service=DROP:In"
 	case "fhirSearchAppointments":
 		path += "?location=" + site + "&date=" + dayOf(m.at)
+	case "suspendService", "resumeService": // others go on booking
+		path += "?dryRun=true"
 	case "getAuditTrail":
 		path += "?site=" + site
 	case "getAvailability":
