@@ -120,8 +120,11 @@ func (l *lane) offers(ctx context.Context, b *installation.Books, p *place) erro
 	return nil
 }
 
-// freeFor is how many further claims of a service would be granted one after the other.
+// freeFor is how many further claims of a service would be granted one after the other: none where it is suspended.
 func freeFor(pools []allocator.Pool, taken []allocator.ServiceCode, service allocator.ServiceCode) (free int) {
+	if slices.ContainsFunc(pools, func(p allocator.Pool) bool { return slices.Contains(p.Suspended, service) }) {
+		return 0
+	}
 	seated := func(claims []allocator.ServiceCode) (n int) {
 		for _, ok := range allocator.Seat(pools, claims) {
 			if ok {
