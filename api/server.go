@@ -63,7 +63,7 @@ func New(o Options, engine Engine) (*Server, error) {
 	}
 	s.http = &fasthttp.Server{
 		Handler: s.router(), ErrorHandler: s.transportFailed, Logger: quiet{s.log},
-		Concurrency: o.MaxConnections, ReadBufferSize: o.MaxHeaderBytes, MaxRequestBodySize: dayBody,
+		Concurrency: o.MaxConnections, ReadBufferSize: o.MaxHeaderBytes, WriteBufferSize: writeBuffer, MaxRequestBodySize: dayBody,
 		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, IdleTimeout: o.IdleTimeout,
 		// Bodies are always streamed to the handlers, which refuse those that are too large before they are read.
 		StreamRequestBody: true, HeaderReceived: headReceived, DisablePreParseMultipartForm: true,
@@ -74,6 +74,10 @@ func New(o Options, engine Engine) (*Server, error) {
 	}
 	return s, nil
 }
+
+// writeBuffer has room for nearly every reply, so that it leaves in one write: fasthttp sends head and body of a larger one
+// together only on bare sockets, and ours are read along.
+const writeBuffer = 16 << 10
 
 // Serve answers requests of one listener until Shutdown, and keeps the keys of access tokens up to date meanwhile. Call it once.
 func (s *Server) Serve(listener net.Listener) error {

@@ -71,19 +71,22 @@ func (h *head) line(line []byte) error {
 	switch len(name) { // of the names that matter each has another length
 	case len(hostName):
 		if bytes.EqualFold(name, hostName) {
-			return h.setHost(value)
+			return h.setHost(bytes.Trim(value, spaces))
 		}
 	case len(lengthName):
 		if bytes.EqualFold(name, lengthName) {
-			return h.setLength(value)
+			return h.setLength(bytes.Trim(value, spaces))
 		}
 	case len(encodingName):
 		if bytes.EqualFold(name, encodingName) {
-			return h.setEncoding(value)
+			return h.setEncoding(bytes.Trim(value, spaces))
 		}
 	}
 	return nil
 }
+
+// spaces may stand around a value.
+const spaces = " \t"
 
 var hostName, lengthName, encodingName = []byte("Host"), []byte("Content-Length"), []byte("Transfer-Encoding")
 
@@ -92,13 +95,13 @@ func framing(name []byte) bool {
 	return bytes.EqualFold(name, hostName) || bytes.EqualFold(name, lengthName) || bytes.EqualFold(name, encodingName)
 }
 
-// field cuts a header line into its name and its value, without spaces around it.
+// field cuts a header line into its name and its value, with the spaces around it.
 func field(line []byte) (name, value []byte, ok bool) {
 	colon := bytes.IndexByte(line, ':')
 	if colon < 1 || !token(line[:colon]) {
 		return nil, nil, false
 	}
-	return line[:colon], bytes.Trim(line[colon+1:], " \t"), true
+	return line[:colon], line[colon+1:], true
 }
 
 func (h *head) requestLine(line []byte) error {
