@@ -146,7 +146,7 @@ func TestHAProxyTakesItsConfiguration(t *testing.T) {
 
 // What the edge logs of a request has no path in it, whose tokens open bookings, and no query, which may have a date of birth.
 func TestEdgeLogsNoPaths(t *testing.T) {
-	text := read(t, filepath.Join(deploy, "haproxy", "haproxy.cfg"))
+	text := read(t, "haproxy", "haproxy.cfg")
 	formats := 0
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
