@@ -15,6 +15,7 @@ STATICCHECK   = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT     = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 TEST_TIMEOUT ?= 15m
 FUZZTIME     ?= 30s
+FUZZ_INPUTS  ?= 45000
 RUN_ARGS     ?= --dev --sample --data ./data
 GRAMMAR       = allocator/cockroachledger/grammar
 VALIDATE      = deploy/validate
@@ -25,7 +26,7 @@ LOADTEST_ARGS ?=
 RELIABILITY  ?= $(CURDIR)/bin/reliability
 HARNESS       = go test -count=1 -v -timeout
 REPORT        = go run ./allocator/allocatortest/reliability/report $(RELIABILITY)
-SCRIPTS       = deploy/testservers/install deploy/testservers/run deploy/testservers/find.sh bench/compare bench/publish .ci/run
+SCRIPTS       = deploy/testservers/install deploy/testservers/run deploy/testservers/find.sh bench/compare bench/publish .ci/run .ci/fuzz-count
 
 # step NAME announces a part of a long run, with the time of day.
 step = printf '\n== %(%T)T %s\n' -1 $(1)
@@ -49,6 +50,7 @@ test: ## Everything: checks, then all tests with race detector beside real serve
 	@$(call step,'go build ./...'); go build ./...
 	@MUSTER_TEST_REQUIRE_BACKENDS=1 deploy/testservers/run $(MAKE) test-race
 	@$(MAKE) loadtest-small
+	@$(MAKE) fuzz-count
 	@$(MAKE) reliability MUTANTS_ARGS=-mutants.cheaply
 	@$(MAKE) test-grammar
 	@MUSTER_TEST_REQUIRE_BACKENDS=1 $(MAKE) test-deploy
@@ -162,6 +164,11 @@ fuzz: ## Fuzz each target for FUZZTIME (30s)
 		printf '\n== %s in %s\n' "$$target" "$${file%/*}"; \
 		go -C "$${file%/*}" test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) . </dev/null; \
 	done <<<"$$targets"
+
+.PHONY: fuzz-count
+fuzz-count: ## Try a million inputs at the fuzz targets, and count them
+	@$(call step,fuzz-count)
+	.ci/fuzz-count $(FUZZ_INPUTS) 1000000
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, and shellcheck where it is installed

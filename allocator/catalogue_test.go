@@ -259,6 +259,19 @@ func FuzzReference(f *testing.F) {
 	})
 }
 
+// FuzzManageTokens: nothing opens a booking but its own token.
+func FuzzManageTokens(f *testing.F) {
+	secret := NewSecret([]byte("0123456789abcdef"))
+	f.Add(int64(42), secret.ManageToken(42))
+	f.Add(int64(42), secret.ManageToken(43))
+	f.Add(int64(7), "")
+	f.Fuzz(func(t *testing.T, key int64, token string) {
+		if secret.Manages(BookingKey(key), token) && token != secret.ManageToken(BookingKey(key)) {
+			t.Errorf("%q opens booking %d", token, key)
+		}
+	})
+}
+
 func TestStampsTellTheirInstant(t *testing.T) {
 	if got := MakeStamp(70_000, 1_800_000_000_123_456).Millis(); got != 1_800_000_000_123 {
 		t.Errorf("%d", got)

@@ -93,7 +93,7 @@ func (s *Secret) open(token string) (*ticket, error) {
 	}
 	var room [512]byte
 	b, err := tokenEncoding.AppendDecode(room[:0], []byte(token))
-	if err != nil || len(b) < signatureBytes+2 {
+	if err != nil || len(b) < signatureBytes+2 || tokenEncoding.EncodedLen(len(b)) != len(token) { // base64 skips line ends
 		return nil, errToken
 	}
 	body, signature := b[:len(b)-signatureBytes], b[len(b)-signatureBytes:]

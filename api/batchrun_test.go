@@ -102,7 +102,7 @@ func TestBatchPanic(t *testing.T) {
 	if got[0].Status != 201 || got[1].Problem.Code != allocator.CodeInternal || got[2].Status != 201 || bytes.Contains(a.body, []byte("internals")) {
 		t.Errorf("%s", a.body)
 	}
-	if log := w.logs.String(); !strings.Contains(log, "internals") || !strings.Contains(log, `"requestId":"panic-request"`) {
+	if log := w.logs.String(); !strings.Contains(log, "TestBatchPanic") || strings.Contains(log, "internals") || !strings.Contains(log, `"requestId":"panic-request"`) {
 		t.Errorf("log %s", log)
 	}
 	if left := len(w.server.gates[classHold].slots); left != 0 {

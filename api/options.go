@@ -29,7 +29,10 @@ type Options struct {
 	// request names it, which behind a proxy that ends TLS is http.
 	PublicURL string
 
-	MaxConnections int           // open at once; default 16384
+	MaxConnections int // open at once; default 16384
+	// MaxPerAddress bounds the connections that one address (IPv6: one /64) has open at once. Only where callers connect
+	// without a proxy between: a proxy is one address. 0: no bound.
+	MaxPerAddress  int
 	MaxHeaderBytes int           // request line and headers; default 16 KiB
 	ReadTimeout    time.Duration // of a whole request; default 10 s
 	WriteTimeout   time.Duration // of a reply; default 15 s
@@ -45,6 +48,12 @@ type Options struct {
 	// AddressHeader names the header whose last element is the caller's address, e.g. "X-Forwarded-For". Set it only where
 	// a proxy of yours always writes that header; "": the connection's own address.
 	AddressHeader string
+
+	// Origins lists the origins, such as "https://booking.example.org", whose pages may call the server from a browser (CORS).
+	// Each is meant exactly; none: no page of another origin may. Browsers are never told to send credentials.
+	Origins []string
+	// StrictTransport is how long browsers are to come by https only (HSTS), in whole seconds; 0: they are not told.
+	StrictTransport time.Duration
 
 	WorklistKey ed25519.PrivateKey // signs a site's day; nil: no signed ones
 
@@ -126,6 +135,11 @@ func (o Options) Validate() error {
 		"the public address %q is no http:// or https:// address without a query", o.PublicURL)
 	faults = append(faults, o.trustFaults()...)
 	check(o.MaxConnections >= 1, "%d connections are too few", o.MaxConnections)
+	check(o.MaxPerAddress >= 0, "%d connections per address are too few", o.MaxPerAddress)
+	check(o.StrictTransport >= 0, "strict transport for %v is negative", o.StrictTransport)
+	for _, origin := range o.Origins {
+		check(validOrigin(origin), "the origin %q is no origin such as https://booking.example.org, in lower case and without a path", origin)
+	}
 	check(o.MaxHeaderBytes >= 4<<10 && o.MaxHeaderBytes <= 1<<20, "header limit %d is not within 4 KiB and 1 MiB", o.MaxHeaderBytes)
 	for name, d := range map[string]time.Duration{"read": o.ReadTimeout, "write": o.WriteTimeout, "idle": o.IdleTimeout,
 		"stream idle": o.StreamIdle, "poll": o.PollEvery} {

@@ -11,6 +11,7 @@ import (
 
 	"muster/allocator"
 	"muster/api/fhir"
+	"muster/api/framing"
 )
 
 // Codes of the edge itself, besides those of package allocator.
@@ -221,9 +222,12 @@ func causeOf(e *allocator.Error) string {
 func (s *Server) transportFailed(ctx *fasthttp.RequestCtx, err error) {
 	status, detail := fasthttp.StatusBadRequest, "the request is not well-formed HTTP"
 	var small *fasthttp.ErrSmallBuffer
+	var fault framing.Fault
 	var timeout interface{ Timeout() bool }
 	switch {
-	case errors.As(err, &small):
+	case errors.As(err, &fault) && fault != framing.TooLong && fault != framing.TooMany:
+		detail = fault.Error()
+	case errors.As(err, &small) || fault != "":
 		status, detail = fasthttp.StatusRequestHeaderFieldsTooLarge, "the request line and headers are too large"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		status, detail = fasthttp.StatusRequestTimeout, "the request did not arrive in time"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
+	"muster/api/framing"
 	"muster/api/tokens"
 )
 
@@ -31,6 +33,7 @@ type Server struct {
 	byReference *limiter
 	http        *fasthttp.Server
 	lingering   chan struct{}
+	headers     []header      // of every reply
 	drain       chan struct{} // closed when the server begins to shut down
 	drainOnce   sync.Once
 }
@@ -53,13 +56,14 @@ func New(o Options, engine Engine) (*Server, error) {
 	s := &Server{
 		options: o, engine: engine, log: o.Logger, verifier: v, metrics: m, gates: map[class]*gate{}, drain: make(chan struct{}), lingering: make(chan struct{}, maxLingering),
 		byAddress: newLimiter(o.LookupsPerAddress), byReference: newLimiter(o.LookupsPerReference),
+		headers: headersOf(o),
 	}
 	for c, g := range o.Admission.gates() {
 		s.gates[c] = newGate(g)
 	}
 	s.http = &fasthttp.Server{
 		Handler: s.router(), ErrorHandler: s.transportFailed, Logger: quiet{s.log},
-		Concurrency: o.MaxConnections, ReadBufferSize: o.MaxHeaderBytes, MaxRequestBodySize: dayBody,
+		Concurrency: o.MaxConnections, ReadBufferSize: o.MaxHeaderBytes, WriteBufferSize: writeBuffer, MaxRequestBodySize: dayBody,
 		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, IdleTimeout: o.IdleTimeout,
 		// Bodies are always streamed to the handlers, which refuse those that are too large before they are read.
 		StreamRequestBody: true, HeaderReceived: headReceived, DisablePreParseMultipartForm: true,
@@ -71,6 +75,10 @@ func New(o Options, engine Engine) (*Server, error) {
 	return s, nil
 }
 
+// writeBuffer has room for nearly every reply, so that it leaves in one write: fasthttp sends head and body of a larger one
+// together only on bare sockets, and ours are read along.
+const writeBuffer = 16 << 10
+
 // Serve answers requests of one listener until Shutdown, and keeps the keys of access tokens up to date meanwhile. Call it once.
 func (s *Server) Serve(listener net.Listener) error {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -78,7 +86,10 @@ func (s *Server) Serve(listener net.Listener) error {
 	keeper.Go(func() { s.verifier.Run(ctx) })
 	defer keeper.Wait()
 	defer cancel()
-	return s.http.Serve(listener)
+	if n := s.options.MaxPerAddress; n > 0 {
+		listener = perAddress(listener, n)
+	}
+	return s.http.Serve(framing.Listener(listener, s.options.MaxHeaderBytes))
 }
 
 // Draining says whether the server has begun to shut down.
@@ -119,7 +130,8 @@ func (s *Server) router() fasthttp.RequestHandler {
 			}
 		}
 	}
-	options := route{operation: "options", path: "-", handle: func(*Server, context.Context, *exchange) (reply, error) {
+	options := route{operation: "options", path: "-", handle: func(_ *Server, _ context.Context, x *exchange) (reply, error) {
+		x.preflight()
 		return reply{status: fasthttp.StatusNoContent}, nil
 	}}
 	r.HandleOPTIONS, r.GlobalOPTIONS = true, func(ctx *fasthttp.RequestCtx) { s.serve(ctx, &options) }
@@ -151,6 +163,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, row *route) {
 		}
 		if !streaming {
 			x.finish()
+			if spent != nil {
+				spent(ctx)
+			}
 		}
 	}()
 	answer, err := s.run(x)
@@ -165,6 +180,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, row *route) {
 		x.linger(false)
 	}
 }
+
+// spent, in tests, spoils the memory of a request that was answered, as the next request on the connection would.
+var spent func(*fasthttp.RequestCtx)
 
 func (s *Server) run(x *exchange) (reply, error) {
 	if err := s.authorise(x); err != nil {
@@ -203,11 +221,19 @@ func (s *Server) admit(r *route, g *gate) error {
 	return allocator.Refuse(allocator.CodeOverloaded, "too many requests of this kind are running")
 }
 
-// tellPanic counts and logs a panic that was recovered on its own goroutine.
+// tellPanic counts and logs a panic that was recovered on its own goroutine. What it was called with may be anybody's data
+// and is not told, unless the runtime made it: the stack tells where to look.
 func (s *Server) tellPanic(x *exchange, cause any) {
 	s.metrics.panics.Inc()
 	s.log.LogAttrs(context.Background(), slog.LevelError, "panic",
-		x.attrs("cause", fmt.Sprint(cause), "stack", string(debug.Stack()))...)
+		x.attrs("cause", causeOfPanic(cause), "stack", string(debug.Stack()))...)
+}
+
+func causeOfPanic(cause any) string {
+	if r, ok := cause.(runtime.Error); ok {
+		return r.Error()
+	}
+	return fmt.Sprintf("a value of type %T", cause)
 }
 
 // endPanic makes a panic of a body's Read its error, for fasthttp would not call Close otherwise. It is to be deferred.
@@ -226,26 +252,16 @@ func (s *Server) panicked(x *exchange, cause any) {
 
 var errPanic = errors.New("panic: see the log line before")
 
-// secure sets the headers of every reply.
-func (s *Server) secure(x *exchange) {
-	h := &x.http.Response.Header
-	h.Set("X-Request-Id", x.id)
-	for i := range always {
-		h.SetCanonical(always[i].name, always[i].value)
-	}
-}
-
-// always is the headers that every reply has.
-var always = [...]struct{ name, value []byte }{
-	{[]byte("Cache-Control"), []byte("no-store")},
-	{[]byte("X-Content-Type-Options"), []byte("nosniff")},
-	{[]byte("Referrer-Policy"), []byte("no-referrer")},
-	{[]byte("Content-Security-Policy"), []byte("default-src 'none'; frame-ancestors 'none'")},
-}
-
-// quiet sends what fasthttp has to say about connections to the log, at debug: clients break off all the time.
+// quiet sends what fasthttp has to say about connections to the log, at debug: clients break off all the time. Of errors it
+// tells the kind, because some quote what was sent.
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Printf(format string, args ...any) {
-	q.log.Debug("connection: " + fmt.Sprintf(format, args...))
+	kinds := make([]string, 0, 1)
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			kinds = append(kinds, fmt.Sprintf("%T", err))
+		}
+	}
+	q.log.Debug("connection", "what", format, "errors", kinds)
 }

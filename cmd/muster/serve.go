@@ -33,7 +33,8 @@ type serveCommand struct {
 	LinksDays            int    `default:"28" help:"How many days ahead slots are published as SMART Scheduling Links (${default})."`
 	LinksMemory          int    `default:"64" placeholder:"MIB" help:"How much of them is kept ready, packed (${default} MiB): what does not fit is made again for each reader. Go's collector lets each MiB cost up to five."`
 	AllowPrivateWebhooks bool   `help:"With --dev: webhooks may have http addresses, and such as are not of the public internet."`
-	LogLevel             string `default:"info" help:"debug, info, warn or error (${default})."`
+	guardFlags
+	LogLevel string `default:"info" help:"debug, info, warn or error (${default})."`
 	traceFlags
 }
 
@@ -47,6 +48,7 @@ func (c *serveCommand) Run(p *program) error {
 		return err
 	}
 	defer suitServer(system)()
+	c.boundDumps(log)
 	tracer, err := c.traceFlags.start(p.ctx, log)
 	if err != nil {
 		return err
@@ -109,7 +111,7 @@ func (c *serveCommand) check() error {
 	if c.LinksMemory < 0 || c.LinksMemory > maxLinksMemory {
 		return usage("--links-memory %d is not within 0 and %d", c.LinksMemory, maxLinksMemory)
 	}
-	if err := c.trust(api.Options{Dev: c.Dev, PublicURL: c.PublicURL}).Validate(); err != nil {
+	if err := c.trust(c.guard(api.Options{Dev: c.Dev, PublicURL: c.PublicURL})).Validate(); err != nil {
 		return usageError{err}
 	}
 	return c.traceFlags.check()

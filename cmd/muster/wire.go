@@ -237,9 +237,9 @@ func (c *serveCommand) hooks(e *engine, log *slog.Logger) (*webhooks.Hooks, erro
 
 // options are the HTTP side's.
 func (c *serveCommand) options(e *engine, log *slog.Logger) api.Options {
-	o := c.trust(api.Options{
+	o := c.trust(c.guard(api.Options{
 		Dev: c.Dev, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry, WorklistKey: e.WorklistKey(),
-	})
+	}))
 	if e.tracer != nil { // a nil *Tracer in an interface would not be nil
 		o.Tracer = e.tracer
 	}
