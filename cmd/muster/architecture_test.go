@@ -46,6 +46,7 @@ var rooms = []room{
 	{path: "muster/allocator/redisinventory", may: []string{core, redisLib}, outside: true},
 	{path: "muster/allocator/sqliteledger", may: []string{core, gooseLib, "modernc.org/sqlite/*"}, outside: true},
 	{path: "muster/allocator/cockroachledger", may: []string{core, pgxLib, gooseLib, "github.com/cockroachdb/cockroach-go/v2/*"}, outside: true},
+	{path: "muster/admission"},
 	{path: "muster/allocator/observed", may: []string{core, metricsLib}},
 	{path: "muster/allocator/trail", may: []string{core}},
 	{path: "muster/allocator/crashpoints", may: []string{core, "modernc.org/sqlite"}, outside: true},
