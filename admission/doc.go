@@ -20,7 +20,7 @@
 // # Limit
 //
 // The limit goes down in proportion to how far the mean latency is above what is allowed, and up by the square root of itself
-// where it was used. Allowed is the target, or twice the base where that is more: a far dependency is not a slow one. The base
+// where it was used. Allowed is the target, or three times the base where that is more: a far dependency is not a slow one. The base
 // is the latency of the dependency when nothing queues before it. So it only ever goes down, but for times in which no more
 // than the floor runs: then the queue cannot be of our making, and the base follows what is measured.
 package admission

@@ -10,7 +10,7 @@ const (
 	leastSamples = 8                      // fewer say nothing
 	fastestFall  = 0.5                    // of the limit, in one window
 	usedShare    = 0.8                    // a limit that was used less is not raised
-	tolerance    = 2                      // times the base is not slow yet
+	tolerance    = 3                      // times the base is not slow yet: a busy lane has one call under way, one that fills, and some in the queue
 )
 
 // limit is how many may run at once. It decides by what it is told, and reads no clock. Not safe for concurrent use.
