@@ -9,6 +9,7 @@ const (
 	leastWindow  = 100 * time.Millisecond // between two changes of a limit, or as long as the work takes where that is more
 	leastSamples = 8                      // fewer say nothing
 	fastestFall  = 0.5                    // of the limit, in one window
+	lasting      = 2                      // windows in a row that are slow, so that one hiccup is none
 	usedShare    = 0.8                    // a limit that was used less is not raised
 	tolerance    = 3                      // times the base is not slow yet: a busy lane has one call under way, one that fills, and some in the queue
 )
@@ -23,6 +24,7 @@ type limit struct {
 	typical time.Duration // mean of the last window; 0: not measured yet
 
 	until time.Time // the window's end
+	slow  int       // windows in a row so far
 	count int
 	sum   time.Duration
 	peak  int // the most that ran at once
@@ -60,8 +62,11 @@ func (l *limit) adapt(mean time.Duration) {
 		l.base += (mean - l.base) / 4
 	}
 	allowed := max(l.target, tolerance*l.base)
+	if l.slow++; mean <= allowed || alone {
+		l.slow = 0
+	}
 	switch {
-	case mean > allowed && !alone:
+	case l.slow >= lasting:
 		l.value *= max(fastestFall, float64(allowed)/float64(mean))
 	case mean <= allowed && float64(l.peak) >= usedShare*math.Floor(l.value):
 		l.value += math.Sqrt(l.value)

@@ -102,9 +102,9 @@ func (o Options) WithDefaults() Options {
 	const second, ms = time.Second, time.Millisecond
 	// Those who are inside wait longest: what they have cost is lost with them. Holds have no reserve of their own, so that
 	// none is granted while confirms wait. The lower three have fixed limits: their times tell nothing of a dependency.
-	a.Finish = a.Finish.withDefaults(Gate{8192, 64, 1024, 250 * ms, 8192, 5 * second, 3 * second, 8 * second})
-	a.Hold = a.Hold.withDefaults(Gate{4096, 64, 0, 150 * ms, 1024, 250 * ms, 50 * ms, 3 * second})
-	a.Search = a.Search.withDefaults(Gate{256, 16, 16, 50 * ms, 512, 100 * ms, 20 * ms, 3 * second})
+	a.Finish = a.Finish.withDefaults(Gate{8192, 512, 1024, 500 * ms, 8192, 5 * second, 3 * second, 8 * second})
+	a.Hold = a.Hold.withDefaults(Gate{4096, 256, 0, 300 * ms, 1024, 250 * ms, 50 * ms, 3 * second})
+	a.Search = a.Search.withDefaults(Gate{256, 64, 16, 100 * ms, 512, 100 * ms, 20 * ms, 3 * second})
 	a.Staff = a.Staff.withDefaults(Gate{128, 128, 32, second, 256, second, 250 * ms, 20 * second})
 	a.Bulk = a.Bulk.withDefaults(Gate{8, 8, 1, second, 8, 2 * second, second, 60 * second})
 	a.Feed = a.Feed.withDefaults(Gate{256, 256, 256, second, 64, 250 * ms, 50 * ms, 10 * second})
