@@ -29,7 +29,7 @@ var (
 func TestMain(m *testing.M) { installation.Main(m) }
 
 // warm is how long people come before anything is measured.
-const warm = 6 * time.Second
+const warm = 4 * time.Second
 
 // shape is how long and how much.
 type shape struct {
@@ -49,7 +49,7 @@ func chosen() shape {
 		return shape{ramp: 30 * time.Second, most: 600, calm: 5 * time.Second, surge: 15 * time.Second, after: 12 * time.Second, times: []float64{1, 2, 5, 10},
 			sites: 60, places: 400_000, leastGoodput: 0.9, normalWithin: 10 * time.Second, think: 100 * time.Millisecond, auditOf: 2000}
 	}
-	return shape{ramp: 10 * time.Second, most: 500, calm: 3 * time.Second, surge: 8 * time.Second, after: 4 * time.Second, times: []float64{3},
+	return shape{ramp: 9 * time.Second, most: 500, calm: 2 * time.Second, surge: 7 * time.Second, after: 4 * time.Second, times: []float64{3},
 		sites: 30, places: 100_000, leastGoodput: 0.3, think: 100 * time.Millisecond, auditOf: 200}
 }
 
