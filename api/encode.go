@@ -155,9 +155,18 @@ func (p *problem) appendJSON(b []byte) (_ []byte, err error) {
 		}
 	}
 	if len(p.Alternatives) > 0 {
-		b, err = listMember(b, "alternatives", p.Alternatives, appendAlternative)
+		if b, err = listMember(b, "alternatives", p.Alternatives, appendAlternative); err != nil {
+			return b, err
+		}
 	}
-	return append(b, '}'), err
+	if p.Current != nil {
+		current, err := json.Marshal(p.Current)
+		if err != nil {
+			return b, err
+		}
+		b = append(member(b, "current"), current...)
+	}
+	return append(b, '}'), nil
 }
 
 func appendFault(b []byte, v *faultView) ([]byte, error) {

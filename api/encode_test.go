@@ -65,6 +65,9 @@ func drawItem(t *rapid.T) itemView {
 				DistanceMetres: rapid.Int().Draw(t, "metres"), Start: text(t, "start"), Length: rapid.Int16().Draw(t, "length"), Free: rapid.Int().Draw(t, "free"),
 			}), 0, 2).Draw(t, "alternatives"),
 		}
+		if rapid.Bool().Draw(t, "with the document") {
+			v.Problem.Current = map[string]string{text(t, "member"): text(t, "value")}
+		}
 	}
 	return v
 }
