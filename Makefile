@@ -131,6 +131,11 @@ loadtest: build ## A minute of opening-bell on the embedded defaults, audited, w
 		--threshold 'error_rate<0.1%' --threshold 'phantom_slot_rate<1%' --threshold 'achieved_rate>99%' --threshold 'p99(confirm)<300ms' \
 		--report bin/loadtest.html --json bin/loadtest.json $(LOADTEST_ARGS)
 
+.PHONY: overload
+overload: ## What is left of service at 1, 2, 5 and 10 times the knee; overload.json and overload.md in bin/overload (OVERLOAD_ARGS="…")
+	@$(call step,overload); mkdir -p bin/overload
+	deploy/testservers/run $(HARNESS) 15m ./loadtest/overload -run '^TestOverload$$' -overload.full -overload.report=$(CURDIR)/bin/overload $(OVERLOAD_ARGS)
+
 .PHONY: rehearsal
 rehearsal: ## A rollout on this machine: a Redis master killed and a server rolled under opening-bell (REHEARSAL_ARGS="…")
 	@$(VALIDATE)/install

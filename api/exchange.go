@@ -27,7 +27,7 @@ type exchange struct {
 	body    string
 	decoder decoder // of path, query, headers and body
 	code    allocator.Code
-	gate    *gate    // whose place the exchange has; nil: none
+	stay    stay     // the place that the exchange has
 	unlook  func()   // gives a look-up by date of birth back; nil where there was none
 	memory  *scratch // see scratch; nil: none yet
 

@@ -356,6 +356,7 @@ func serveEngine(t testing.TB, o Options, served Engine, engine *fake) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.spread = func(int) int { return 0 }
 	w.server = s
 	transport := &http.Transport{
 		DialContext:         func(context.Context, string, string) (net.Conn, error) { return w.listener.Dial() },

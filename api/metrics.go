@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"muster/admission"
 	"muster/allocator"
 )
 
@@ -82,6 +83,36 @@ func (m *metrics) outcome(e ending) outcome {
 	return o
 }
 
+// admissionCollector shows how the classes stand.
+type admissionCollector struct{ gate *admission.Gate }
+
+var (
+	inFlightDesc = prometheus.NewDesc("muster_admission_in_flight", "Requests, and items of batches, that run, by class.", []string{"admission_class"}, nil)
+	queuedDesc   = prometheus.NewDesc("muster_admission_queued", "Requests, and items of batches, that wait for a place, by class.", []string{"admission_class"}, nil)
+	limitDesc    = prometheus.NewDesc("muster_admission_limit", "How many may run at once at present, by class.", []string{"admission_class"}, nil)
+	droppedDesc  = prometheus.NewDesc("muster_admission_dropped_total", "Requests, and items of batches, that were not let in, by class and reason.",
+		[]string{"admission_class", "reason"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c admissionCollector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{inFlightDesc, queuedDesc, limitDesc, droppedDesc} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c admissionCollector) Collect(to chan<- prometheus.Metric) {
+	for _, s := range c.gate.States() {
+		for d, n := range map[*prometheus.Desc]int{inFlightDesc: s.Running, queuedDesc: s.Queued, limitDesc: s.Limit} {
+			to <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), s.Class)
+		}
+		for reason, n := range s.Dropped {
+			to <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(n), s.Class, string(reason))
+		}
+	}
+}
+
 func codeLabel(code allocator.Code) string {
 	if code == "" {
 		return "OK"
@@ -89,17 +120,9 @@ func codeLabel(code allocator.Code) string {
 	return string(code)
 }
 
-// leaveGate gives the gate's place back, once.
-func (x *exchange) leaveGate() {
-	if g := x.gate; g != nil {
-		x.gate = nil
-		g.leave()
-	}
-}
-
-// finish gives back the gate's place, counts the exchange, ends its span and logs it.
+// finish gives back the exchange's place, counts the exchange, ends its span and logs it.
 func (x *exchange) finish() {
-	x.leaveGate()
+	x.server.house.leave(&x.stay)
 	x.giveBack()
 	s, status := x.server, x.http.Response.StatusCode()
 	took := time.Since(x.started)
@@ -110,7 +133,7 @@ func (x *exchange) finish() {
 		x.traced(status, codeLabel(x.code))
 	}
 	level := levelOf(status)
-	if s.log.Enabled(context.Background(), level) {
+	if s.log.Enabled(context.Background(), level) && s.worthALine(x.route.operation, status) {
 		s.log.LogAttrs(context.Background(), level, "request", x.attrs("took", took.String())...)
 	}
 }

@@ -65,22 +65,29 @@ type Options struct {
 	Now        func() time.Time      // for tokens and rate limits; default time.Now
 }
 
-// Admission bounds the classes of routes separately, so that a surge of one leaves room for the others.
+// Admission bounds the classes of routes separately and in this order of precedence: while a class waits for its places those
+// below it get no more than their reserves. So a surge of one leaves room for the others, and those who are inside finish.
 type Admission struct {
-	Confirm Gate // confirm, cancel, bookings
-	Hold    Gate // hold, extend, release, inspect
-	Search  Gate // search, availability, sites, services, postcodes
-	Staff   Gate // publishers' and staff's routes
-	Bulk    Gate // capacity uploads
-	Feed    Gate // events
+	Finish Gate // confirm, cancel, release, extend, status, walk-in, and what people look up about their own
+	Hold   Gate
+	Search Gate // search, availability, sites, services, postcodes
+	Staff  Gate // publishers' and staff's routes
+	Bulk   Gate // capacity uploads
+	Feed   Gate // events, SMART Scheduling Links
+	Shared int  // requests and items that run at once beyond the reserves of their classes; default 8192
 }
 
-// Gate lets Concurrency requests, or items of batches, in at once. Up to Queue more wait, each at most Wait; all others are refused at once.
+// Gate lets requests, or items of batches, in: at most Concurrency at once. Up to Queue more wait; all others are refused at once.
+// Package admission tells how the limit follows the latency and how the queue is run.
 type Gate struct {
-	Concurrency int
+	Concurrency int           // the limit's ceiling
+	Floor       int           // and its floor; no less than Concurrency: the limit is fixed
+	Reserve     int           // of it, whatever the other classes do
+	Latency     time.Duration // up to which the work counts as fast
 	Queue       int
-	Wait        time.Duration
-	Deadline    time.Duration // of the work itself
+	Wait        time.Duration // of each, while the queue is calm
+	Target      time.Duration // and while more comes than goes
+	Deadline    time.Duration // of the work itself, from its arrival
 }
 
 // Rate allows Burst actions at once and one more each Every.
@@ -101,12 +108,16 @@ func (o Options) WithDefaults() Options {
 	duration(&o.PollEvery, 250*time.Millisecond)
 	a := &o.Admission
 	// The engine gives confirms and holds as long by default, and then needs no timers of its own.
-	a.Confirm = a.Confirm.withDefaults(Gate{8192, 2048, time.Second, 8 * time.Second})
-	a.Hold = a.Hold.withDefaults(Gate{4096, 1024, 250 * time.Millisecond, 3 * time.Second})
-	a.Search = a.Search.withDefaults(Gate{256, 512, 100 * time.Millisecond, 3 * time.Second})
-	a.Staff = a.Staff.withDefaults(Gate{128, 256, time.Second, 20 * time.Second})
-	a.Bulk = a.Bulk.withDefaults(Gate{8, 8, 2 * time.Second, 60 * time.Second})
-	a.Feed = a.Feed.withDefaults(Gate{256, 64, 250 * time.Millisecond, 10 * time.Second})
+	const second, ms = time.Second, time.Millisecond
+	// Those who are inside wait longest: what they have cost is lost with them. Holds have no reserve of their own, so that
+	// none is granted while confirms wait. The lower three have fixed limits: their times tell nothing of a dependency.
+	a.Finish = a.Finish.withDefaults(Gate{8192, 512, 1024, 500 * ms, 8192, 5 * second, 3 * second, 8 * second})
+	a.Hold = a.Hold.withDefaults(Gate{4096, 256, 0, 300 * ms, 1024, 250 * ms, 50 * ms, 3 * second})
+	a.Search = a.Search.withDefaults(Gate{256, 64, 16, 100 * ms, 512, 100 * ms, 20 * ms, 3 * second})
+	a.Staff = a.Staff.withDefaults(Gate{128, 128, 32, second, 256, second, 250 * ms, 20 * second})
+	a.Bulk = a.Bulk.withDefaults(Gate{8, 8, 1, second, 8, 2 * second, second, 60 * second})
+	a.Feed = a.Feed.withDefaults(Gate{256, 256, 256, second, 64, 250 * ms, 50 * ms, 10 * second})
+	number(&a.Shared, 8192)
 	o.LookupsPerAddress = o.LookupsPerAddress.withDefaults(Rate{30, 2 * time.Second})
 	o.LookupsPerReference = o.LookupsPerReference.withDefaults(Rate{5, 3 * time.Minute})
 	if o.Logger == nil {
@@ -145,9 +156,11 @@ func (o Options) Validate() error {
 		"stream idle": o.StreamIdle, "poll": o.PollEvery} {
 		check(d > 0, "%s time-out %v is not positive", name, d)
 	}
-	for class, g := range o.Admission.gates() {
-		check(g.Concurrency >= 1 && g.Queue >= 0 && g.Wait >= 0 && g.Deadline > 0, "admission of class %v: %+v is out of bounds", class, g)
+	for c, g := range o.Admission.gates() {
+		check(g.Deadline > 0, "admission of class %s: a deadline of %v", classNames[c], g.Deadline)
 	}
+	_, err = newHouse(o.Admission)
+	faults = append(faults, err)
 	for _, r := range []Rate{o.LookupsPerAddress, o.LookupsPerReference} {
 		check(r.Burst >= 1 && r.Every > 0, "rate %+v is out of bounds", r)
 	}
@@ -156,8 +169,12 @@ func (o Options) Validate() error {
 
 func (g Gate) withDefaults(d Gate) Gate {
 	number(&g.Concurrency, d.Concurrency)
+	number(&g.Floor, d.Floor)
+	number(&g.Reserve, d.Reserve)
+	duration(&g.Latency, d.Latency)
 	number(&g.Queue, d.Queue)
 	duration(&g.Wait, d.Wait)
+	duration(&g.Target, d.Target)
 	duration(&g.Deadline, d.Deadline)
 	return g
 }

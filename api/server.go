@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"runtime"
 	"runtime/debug"
@@ -28,10 +29,12 @@ type Server struct {
 	verifier    *tokens.Verifier
 	metrics     *metrics
 	zones       zones
-	gates       map[class]*gate
+	house       *house
 	byAddress   *limiter
 	byReference *limiter
+	lines       *limiter // of the log, by operation
 	http        *fasthttp.Server
+	spread      func(n int) int // throws 0 ≤ throw < n, so that people who were refused together do not come back together
 	lingering   chan struct{}
 	headers     []header      // of every reply
 	drain       chan struct{} // closed when the server begins to shut down
@@ -53,13 +56,17 @@ func New(o Options, engine Engine) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api metrics: %w", err)
 	}
-	s := &Server{
-		options: o, engine: engine, log: o.Logger, verifier: v, metrics: m, gates: map[class]*gate{}, drain: make(chan struct{}), lingering: make(chan struct{}, maxLingering),
-		byAddress: newLimiter(o.LookupsPerAddress), byReference: newLimiter(o.LookupsPerReference),
-		headers: headersOf(o),
+	h, err := newHouse(o.Admission)
+	if err != nil {
+		return nil, fmt.Errorf("api options: %w", err)
 	}
-	for c, g := range o.Admission.gates() {
-		s.gates[c] = newGate(g)
+	if err := o.Registerer.Register(admissionCollector{h.gate}); err != nil {
+		return nil, fmt.Errorf("api metrics: %w", err)
+	}
+	s := &Server{
+		options: o, engine: engine, log: o.Logger, verifier: v, metrics: m, house: h, spread: rand.IntN, drain: make(chan struct{}), lingering: make(chan struct{}, maxLingering),
+		byAddress: newLimiter(o.LookupsPerAddress), byReference: newLimiter(o.LookupsPerReference), lines: newLimiter(busyLines),
+		headers: headersOf(o),
 	}
 	s.http = &fasthttp.Server{
 		Handler: s.router(), ErrorHandler: s.transportFailed, Logger: quiet{s.log},
@@ -130,13 +137,13 @@ func (s *Server) router() fasthttp.RequestHandler {
 			}
 		}
 	}
-	options := route{operation: "options", path: "-", handle: func(_ *Server, _ context.Context, x *exchange) (reply, error) {
+	options := route{operation: "options", path: "-", class: classFree, handle: func(_ *Server, _ context.Context, x *exchange) (reply, error) {
 		x.preflight()
 		return reply{status: fasthttp.StatusNoContent}, nil
 	}}
 	r.HandleOPTIONS, r.GlobalOPTIONS = true, func(ctx *fasthttp.RequestCtx) { s.serve(ctx, &options) }
 	refuse := func(code allocator.Code, detail string) fasthttp.RequestHandler {
-		row := route{operation: "unknown", path: "-", handle: func(*Server, context.Context, *exchange) (reply, error) {
+		row := route{operation: "unknown", path: "-", class: classFree, handle: func(*Server, context.Context, *exchange) (reply, error) {
 			return reply{}, allocator.Refuse(code, "%s", detail)
 		}}
 		return func(ctx *fasthttp.RequestCtx) { s.serve(ctx, &row) }
@@ -185,20 +192,22 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, row *route) {
 var spent func(*fasthttp.RequestCtx)
 
 func (s *Server) run(x *exchange) (reply, error) {
+	bounded := x.route.class != classFree
+	if bounded && s.house.gate.Shut(int(x.route.class)) { // before anything is worked on in vain
+		return reply{}, s.refuse(x.route)
+	}
 	if err := s.authorise(x); err != nil {
 		return reply{}, err
 	}
 	if err := x.readBody(); err != nil {
 		return reply{}, err
 	}
-	if g := s.gates[x.route.class]; g != nil {
-		if err := s.admit(x.route, g); err != nil {
+	if bounded {
+		in, ctx, err := s.admit(x.route)
+		if err != nil {
 			return reply{}, err
 		}
-		x.gate = g
-	}
-	if g := x.gate; g != nil {
-		ctx := g.deadline.from(time.Now())
+		x.stay = in
 		if err := s.belongs(ctx, x); err != nil {
 			return reply{}, err
 		}
@@ -209,17 +218,8 @@ func (s *Server) run(x *exchange) (reply, error) {
 	return x.route.handle(s, ctx, x)
 }
 
-// unboundDeadline is how long routes without a gate have.
+// unboundDeadline is how long routes have that are not bounded.
 const unboundDeadline = time.Second
-
-// admit waits for a place in the route's gate, which whoever is let in gives back.
-func (s *Server) admit(r *route, g *gate) error {
-	if g.enter() {
-		return nil
-	}
-	s.metrics.refused.WithLabelValues(r.operation).Inc()
-	return allocator.Refuse(allocator.CodeOverloaded, "too many requests of this kind are running")
-}
 
 // tellPanic counts and logs a panic that was recovered on its own goroutine. What it was called with may be anybody's data
 // and is not told, unless the runtime made it: the stack tells where to look.

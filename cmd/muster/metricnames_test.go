@@ -24,6 +24,7 @@ import (
 
 	"muster/allocator"
 	"muster/allocator/allocatortest/memoryledger"
+	"muster/allocator/guarded"
 	"muster/allocator/observed"
 	"muster/allocator/trail"
 	"muster/api"
@@ -66,6 +67,9 @@ func registered(t *testing.T) map[string]metricEntry {
 	t.Helper()
 	var all noting
 	if _, err := observed.New(&all); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := guarded.New(&all); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := api.New(api.Options{Registerer: &all}, nil); err != nil {
@@ -240,6 +244,7 @@ func listed(t *testing.T) map[string]metricEntry {
 	entries["muster_search_snapshot_age_seconds"] = metricEntry{"How far searches lag behind the inventory.", map[string][]string{}}
 	values := map[string][]string{
 		"event": events(t), "operation": operations(t), "class": {"1xx", "2xx", "3xx", "4xx", "5xx"},
+		"port": {"inventory", "ledger"}, "admission_class": {"bulk", "feed", "finish", "hold", "search", "staff"}, "reason": {"full", "late", "waited"},
 		"issuer": {"clients", "staff"}, "result": {"ok", "failed"},
 		"state": {"delivering", "failing", "disabled"}, "why": {webhooks.DisabledGone, webhooks.DisabledFailing},
 		"code": slices.Sorted(maps.Keys(codes(t))), "kind": append(named(t, "kinds"), "other"),

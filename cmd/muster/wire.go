@@ -15,6 +15,7 @@ import (
 
 	"muster/allocator"
 	"muster/allocator/cockroachledger"
+	"muster/allocator/guarded"
 	"muster/allocator/memoryinventory"
 	"muster/allocator/observed"
 	"muster/allocator/redisinventory"
@@ -181,20 +182,32 @@ func (p *program) assemble(w parts) (_ *engine, err error) {
 		return nil, err
 	}
 	e.close = func() error { return errors.Join(closeInventory(), ledger.Close()) }
-	return e, e.allocate(w, places, secret, seamInventory(inventory))
+	var node func(shard int) string // nil: there is none that could die by itself
+	if remote, ok := inventory.(interface{ Node(shard int) string }); ok {
+		node = remote.Node
+	}
+	return e, e.allocate(w, places, secret, seamInventory(inventory), node)
 }
 
-// allocate puts the allocator on top of its measured ports.
-func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory allocator.Inventory) error {
+// allocate puts the allocator on top of its measured and guarded ports.
+func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory allocator.Inventory, node func(shard int) string) error {
 	e.registry = prometheus.NewRegistry()
 	e.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics, err := observed.New(e.registry)
 	if err != nil {
 		return err
 	}
+	guard, err := guarded.New(e.registry)
+	if err != nil {
+		return err
+	}
 	ledger := allocator.Ledger(e.ledger)
 	if e.tracer != nil {
 		inventory, ledger = e.tracer.Inventory(inventory), e.tracer.Ledger(ledger)
+	}
+	ledger = guard.Ledger(ledger)
+	if node != nil {
+		inventory = guard.Inventory(inventory, node)
 	}
 	e.measured = metrics.Ledger(ledger)
 	e.Allocator, err = allocator.New(allocator.Config{
