@@ -44,7 +44,7 @@ type Options struct {
 	// a proxy of yours always writes that header; "": the connection's own address.
 	AddressHeader string
 
-	WorklistKey ed25519.PrivateKey // signs a site's day; nil: no signed ones
+	WorklistKeys []ed25519.PrivateKey // the first one signs a site's day, and all are published; none: no signed ones
 
 	Logger     *slog.Logger          // default: discards
 	Registerer prometheus.Registerer // default: metrics are kept nowhere

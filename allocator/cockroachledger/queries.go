@@ -27,6 +27,7 @@ type queries struct {
 	Services, KnownServices, Sites, Site, SiteDetails                                       string
 	Days, Day, DaysByID, DaysForUpdate, SiteDaysForUpdate, PutDays                          string
 	Epochs, EpochHistory, OpenEpoch                                                         string
+	AmendSetting, BookingFor, PersonBookings, Payloads, Reseal                              string
 	Unsequenced, LastSeq, Sequence, JournalAfter                                            string
 }
 

@@ -41,7 +41,7 @@ const (
 )
 
 var rooms = []room{
-	{path: "muster/allocator"},
+	{path: "muster/allocator", may: []string{"muster/allocator/keyring"}},
 	{path: "muster/allocator/keyring"},
 	{path: "muster/allocator/memoryinventory", may: []string{core}},
 	{path: "muster/allocator/redisinventory", may: []string{core, redisLib}, outside: true},
@@ -77,7 +77,7 @@ var rooms = []room{
 	{path: "muster/geo/internal/postcodetar", outside: true},
 	{path: "muster/api/daytable", may: []string{core}},
 	{path: "muster/api/worklist", may: []string{joseLib}},
-	{path: "muster/api", may: []string{core, "muster/api/daytable", "muster/api/fhir", "muster/api/tokens", "muster/api/worklist", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib, "github.com/go-jose/go-jose/v4"}, outside: true},
+	{path: "muster/api", may: []string{core, "muster/api/daytable", "muster/api/fhir", "muster/api/tokens", "muster/api/worklist", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib}, outside: true},
 	{path: "muster/api/tokens", may: []string{metricsLib, joseLib}, outside: true},
 	{path: "muster/api/fhir", may: []string{core}},
 	{path: "muster/api/fhir/fhirtest", may: []string{"github.com/santhosh-tekuri/jsonschema/v6"}, testing: true},

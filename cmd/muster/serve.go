@@ -31,6 +31,7 @@ type serveCommand struct {
 	LinksDays     int    `default:"28" help:"How many days ahead slots are published as SMART Scheduling Links (${default})."`
 	LinksMemory   int    `default:"64" placeholder:"MIB" help:"How much of them is kept ready, packed (${default} MiB): what does not fit is made again for each reader. Go's collector lets each MiB cost up to five."`
 	LogLevel      string `default:"info" help:"debug, info, warn or error (${default})."`
+	upkeepFlags
 	traceFlags
 }
 
@@ -43,13 +44,17 @@ func (c *serveCommand) Run(p *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	upkeep, err := c.upkeep()
+	if err != nil {
+		return err
+	}
 	defer suitServer(system)()
 	tracer, err := c.traceFlags.start(p.ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stopTracing(tracer, log) // last of all, because work in the background is traced until it has ended
-	w := parts{ledger: c.ledgerFlags, inventory: c.inventoryFlags, secret: c.secretFlags, limits: c.limits(), dev: c.Dev, log: log, tracer: tracer}
+	w := parts{ledger: c.ledgerFlags, inventory: c.inventoryFlags, secret: c.secretFlags, limits: c.limits(), upkeep: upkeep, dev: c.Dev, log: log, tracer: tracer}
 	if c.Sample {
 		w.filled = func(ledger allocator.Ledger) error { return p.loadSample(ledger, time.Now()) }
 	}

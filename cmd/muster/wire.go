@@ -15,6 +15,7 @@ import (
 
 	"muster/allocator"
 	"muster/allocator/cockroachledger"
+	"muster/allocator/keyring"
 	"muster/allocator/memoryinventory"
 	"muster/allocator/observed"
 	"muster/allocator/redisinventory"
@@ -134,6 +135,7 @@ type parts struct {
 	inventory inventoryFlags
 	secret    secretFlags
 	limits    allocator.Limits
+	upkeep    allocator.Upkeep
 	dev       bool // the development server's leniency
 	tool      bool // no clients are served, so the installation's secret is not needed
 	absent    bool // the inventory is in another program's memory, which has the ledger's file open
@@ -163,9 +165,9 @@ func (p *program) assemble(w parts) (_ *engine, err error) {
 			err = errors.Join(err, e.close())
 		}
 	}()
-	secret := make([]byte, 32) // a tool makes no tokens and no keys
+	who := identity{make([]byte, 32), keyring.Derived()} // a tool makes no tokens and no keys
 	if !w.tool {
-		if secret, err = p.secret(ledger, w.secret, w.log, embedded || w.dev); err != nil {
+		if who, err = p.identity(ledger, w.secret, w.ledger, w.log, embedded || w.dev); err != nil {
 			return nil, err
 		}
 	}
@@ -179,11 +181,11 @@ func (p *program) assemble(w parts) (_ *engine, err error) {
 		return nil, err
 	}
 	e.close = func() error { return errors.Join(closeInventory(), ledger.Close()) }
-	return e, e.allocate(w, places, secret, seamInventory(inventory))
+	return e, e.allocate(w, places, who, seamInventory(inventory))
 }
 
 // allocate puts the allocator on top of its measured ports.
-func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory allocator.Inventory) error {
+func (e *engine) allocate(w parts, places postcodes, who identity, inventory allocator.Inventory) error {
 	e.registry = prometheus.NewRegistry()
 	e.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics, err := observed.New(e.registry)
@@ -195,9 +197,11 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 		inventory, ledger = e.tracer.Inventory(inventory), e.tracer.Ledger(ledger)
 	}
 	e.Allocator, err = allocator.New(allocator.Config{
-		Inventory: metrics.Inventory(inventory), Ledger: metrics.Ledger(ledger), Secret: secret, Postcodes: places, Nearest: nearest{},
-		Limits: w.limits, Log: w.log, Observer: metrics, CreateServices: w.dev,
+		Inventory: metrics.Inventory(inventory), Ledger: metrics.Ledger(ledger), Secret: who.secret, Keys: who.ring, Postcodes: places, Nearest: nearest{},
+		Limits: w.limits, Upkeep: w.upkeep, Log: w.log, Observer: metrics, CreateServices: w.dev,
 	})
+	clear(who.secret) // what was made of the keys has copies of its own
+	who.ring.Wipe()
 	if err != nil || w.tool {
 		return err
 	}
@@ -226,7 +230,7 @@ func (c *serveCommand) front(e *engine, public string, log *slog.Logger) (*api.S
 // options are the HTTP side's.
 func (c *serveCommand) options(e *engine, log *slog.Logger) api.Options {
 	o := c.trust(api.Options{
-		Dev: c.Dev, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry, WorklistKey: e.WorklistKey(),
+		Dev: c.Dev, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry, WorklistKeys: e.WorklistKeys(),
 	})
 	if e.tracer != nil { // a nil *Tracer in an interface would not be nil
 		o.Tracer = e.tracer

@@ -50,6 +50,7 @@ var ways = map[string]way{
 
 	"check":      {start: true, most: 2, traffic: (*course).rest},
 	"agree":      {start: true, most: 2, traffic: (*course).rest},
+	"amend":      {traffic: (*course).rest},
 	"epochs":     {alone: true, traffic: (*course).flush},
 	"open-epoch": {alone: true, traffic: (*course).flush},
 
@@ -66,7 +67,8 @@ var ways = map[string]way{
 	"record":       {client: true, traffic: (*course).book},
 	"void":         {client: true, traffic: (*course).lose},
 	"transition":   {client: true, traffic: (*course).cancel},
-	"bookings":     {traffic: (*course).showBooking},
+	"bookings":     {traffic: (*course).walkIn},
+	"booking":      {traffic: (*course).showBooking},
 	"slot":         {traffic: (*course).showBooking},
 	"day-bookings": {traffic: (*course).listDay},
 	"site-state":   {traffic: (*course).newSite},
@@ -75,6 +77,11 @@ var ways = map[string]way{
 	"changed":      {traffic: (*course).rest},
 	"events":       {traffic: (*course).readEvents},
 	"now":          {traffic: (*course).rest},
+	"payloads":     {traffic: (*course).rest},
+
+	"person-bookings": {traffic: (*course).erase},
+	"reseal":          {client: true, traffic: (*course).erase},
+
 	"close":        {most: 1, traffic: (*course).stop},
 	"migrate":      {start: true, most: 1, traffic: (*course).rest},
 
@@ -85,6 +92,7 @@ var ways = map[string]way{
 	"reply-cancel":    {client: true, traffic: (*course).cancel},
 	"reply-status":    {client: true, traffic: (*course).arrive},
 	"reply-walk-in":   {client: true, traffic: (*course).walkIn},
+	"reply-erase":     {client: true, traffic: (*course).erase},
 	"reply-day":       {client: true, traffic: (*course).publish},
 	"reply-upload":    {client: true, traffic: (*course).upload},
 	"reply-catalogue": {traffic: (*course).putSite},
@@ -117,8 +125,8 @@ var embeddedWays = withoutReads(map[string]way{
 func withoutReads(rows map[string]way) map[string]way {
 	for _, step := range []string{
 		"identity", "state", "reap", "stuck", "read-site", "read-places", "usage", "changes", "check", "epochs", "services", "sites", "site",
-		"days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "now", "close",
-		"reply-read",
+		"days", "day", "bookings", "slot", "booking", "person-bookings", "payloads", "day-bookings", "site-state", "live-places", "generations",
+		"changed", "events", "now", "close", "reply-read",
 	} {
 		rows[step] = way{why: leavesNothing}
 	}
@@ -163,6 +171,13 @@ func (c *course) release() {
 
 func (c *course) cancel() {
 	c.desk.cancel(c.guest(), c.desk.book(c.guest(), c.places(serviceA)))
+}
+
+// erase has somebody cancel, and be forgotten.
+func (c *course) erase() {
+	b := c.desk.book(c.guest(), c.places(serviceA))
+	c.desk.cancel(c.guest(), b)
+	c.desk.erase(c.guest(), b)
 }
 
 func (c *course) arrive() {

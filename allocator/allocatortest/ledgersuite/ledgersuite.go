@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) allocator.Ledger) {
 		{"Impact", testImpact},
 		{"Suspend", testSuspend},
 		{"State", testState},
+		{"Payloads", testPayloads},
 		{"Events", testEvents},
 		{"Races", testRaces},
 		{"PublishRaces", testPublishRaces},
