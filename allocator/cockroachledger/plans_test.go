@@ -20,10 +20,11 @@ var fill = []string{
 	`INSERT INTO shard_epochs (shard, epoch, identity) SELECT s, e, 'i' || e FROM generate_series(0, 63) s, generate_series(1, 20) e`,
 	`INSERT INTO services (service, version, changed_by, details) SELECT 'X:' || i, 1, 'test', '{}' FROM generate_series(1, 200) i`,
 	`INSERT INTO bookings (booking_key, starts_at, date, place, dose, version, length, one_person, hold_id, site_id, service,
-		programme, status, reason, person, changed_at)
+		programme, status, reason, person, changed_at, sealed)
 		SELECT i * 7919, 20980 * 1440 + (i % 480), 20980, i, 1, 1, 10, true, decode(lpad(to_hex(i), 36, '0'), 'hex'),
 			'S' || i % 3000, 'X:1', 'X', CASE i % 20 WHEN 0 THEN 'cancelled' WHEN 1 THEN 'void' ELSE 'booked' END, '',
-			decode(lpad(to_hex(i), 32, '0'), 'hex'), CASE WHEN i % 20 < 2 THEN now() - i * interval '1 second' END
+			decode(lpad(to_hex(i), 32, '0'), 'hex'), CASE WHEN i % 20 < 2 THEN now() - i * interval '1 second' END,
+			decode(lpad(to_hex(i), 300, '0'), 'hex')
 		FROM generate_series(1, 60000) i`,
 	`INSERT INTO journal (id, bucket, seq, events, keys, actors, recorded_at)
 		SELECT gen_random_uuid(), i % 16, CASE WHEN i <= 20000 THEN i END, 1, ARRAY[i * 7919], ARRAY['a'], now() + i * interval '1 ms'
