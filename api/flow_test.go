@@ -59,6 +59,10 @@ var conversation = []struct {
 	{"listDayBookings", "GET", "/v1/sites/FA512/days/2027-06-01/bookings?format=signed", "", 200, "eyJ"},
 	{"listDayBookings", "GET", "/v1/sites/FA512/days/2027-06-01/bookings?format=pdf", "", 400, `"pointer":"/query/format"`},
 	{"getWorklistKeys", "GET", "/v1/worklist-keys", "", 200, `{"keys":[{"use":"sig","kty":"OKP","kid":"`},
+	{"exportPerson", "POST", "/v1/people/export", `{"nhsNumber":"900 000 0009"}`, 200, `"recordedAt":"2027-06-01T08:10:00Z","details":null}`},
+	{"exportPerson", "POST", "/v1/people/export", `{"nhsNumber":"9000000008"}`, 422, `"code":"NHS_NUMBER_INVALID"`},
+	{"exportPerson", "POST", "/v1/people/export?nhsNumber=9000000009", `{"nhsNumber":"9000000009"}`, 400, `"pointer":"/query/nhsNumber"`},
+	{"erasePerson", "POST", "/v1/people/erase", `{"nhsNumber":"9000000009"}`, 200, `{"erased":2,"upcoming":["` + someKey.Reference() + `"]}`},
 	{"getFreeCapacity", "GET", "/v1/free-capacity?by=icb&service=RSV:Adult&from=2027-06-01", "", 200, `{"area":"icb =1","service":"RSV:Adult","week":"2027-05-31","sites":3,"open":2,"places":40,"booked":11,"free":29}`},
 	{"getFreeCapacity", "GET", "/v1/free-capacity?format=csv", "", 200, "region =1,RSV:Adult,2027-05-31,3,2,40,11,29,2027-06-01T08:10:00.000Z"},
 	{"getFreeCapacity", "GET", "/v1/free-capacity?format=ndjson", "", 200, `{"area":"region =1",`},
@@ -126,7 +130,7 @@ const somePlan = `{"series":[{"id":"weekly","from":"2027-06-01","until":"2027-09
 
 // TestConversation validates every reply against the document, headers and status included, by JSON Schema 2020-12.
 func TestConversation(t *testing.T) {
-	w := serve(t, Options{Dev: true, WorklistKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Links: &fakeLinks{}, Webhooks: fakeHooks(t)}, &fake{})
+	w := serve(t, Options{Dev: true, WorklistKeys: []ed25519.PrivateKey{ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}, Links: &fakeLinks{}, Webhooks: fakeHooks(t)}, &fake{})
 	doc := spec(t)
 	said := map[string]bool{}
 	for _, c := range conversation {

@@ -55,7 +55,7 @@ type Options struct {
 	// StrictTransport is how long browsers are to come by https only (HSTS), in whole seconds; 0: they are not told.
 	StrictTransport time.Duration
 
-	WorklistKey ed25519.PrivateKey // signs a site's day; nil: no signed ones
+	WorklistKeys []ed25519.PrivateKey // the first one signs a site's day, and all are published; none: no signed ones
 
 	Logger     *slog.Logger          // default: discards
 	Registerer prometheus.Registerer // default: metrics are kept nowhere

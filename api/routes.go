@@ -78,6 +78,8 @@ func routes() []route {
 		{"listDayBookings", get, "/v1/sites/{siteId}/days/{date}/bookings", []string{ScopeBookingsRead}, classStaff, noBody, (*Server).listDayBookings},
 		{"bookWalkIn", post, "/v1/sites/{siteId}/walkins", []string{ScopeBookingsWrite}, classFinish, smallBody, (*Server).bookWalkIn},
 		{"getWorklistKeys", get, "/v1/worklist-keys", public, classFree, noBody, (*Server).getWorklistKeys},
+		{"exportPerson", post, "/v1/people/export", []string{ScopeAdmin}, classStaff, smallBody, (*Server).exportPerson},
+		{"erasePerson", post, "/v1/people/erase", []string{ScopeAdmin}, classStaff, smallBody, (*Server).erasePerson},
 		{"getFreeCapacity", get, "/v1/free-capacity", []string{ScopeEventsRead, ScopeCapacityWrite, ScopeBookingsRead}, classBulk, noBody, (*Server).getFreeCapacity},
 		{"uploadCapacity", post, uploadPath, []string{ScopeCapacityWrite}, classBulk, streamBody, (*Server).uploadCapacity},
 

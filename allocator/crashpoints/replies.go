@@ -73,6 +73,8 @@ var replies = []struct{ method, path, step string }{
 	{"POST", "/v1/bookings/*/cancel", "reply-cancel"},
 	{"POST", "/v1/bookings/*/status", "reply-status"},
 	{"POST", "/v1/sites/*/walkins", "reply-walk-in"},
+	{"POST", "/v1/people/export", "reply-read"},
+	{"POST", "/v1/people/erase", "reply-erase"},
 	{"PUT", "/v1/sites/*/days/*", "reply-day"},
 	{"DELETE", "/v1/sites/*/days/*", "reply-day"},
 	{"POST", "/v1/sites/*/days:edit", "reply-day"},

@@ -41,7 +41,8 @@ const (
 )
 
 var rooms = []room{
-	{path: "muster/allocator"},
+	{path: "muster/allocator", may: []string{"muster/allocator/keyring"}},
+	{path: "muster/allocator/keyring"},
 	{path: "muster/allocator/memoryinventory", may: []string{core}},
 	{path: "muster/allocator/redisinventory", may: []string{core, redisLib}, outside: true},
 	{path: "muster/allocator/sqliteledger", may: []string{core, gooseLib, "modernc.org/sqlite/*"}, outside: true},

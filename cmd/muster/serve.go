@@ -34,6 +34,7 @@ type serveCommand struct {
 	LinksMemory          int    `default:"64" placeholder:"MIB" help:"How much of them is kept ready, packed (${default} MiB): what does not fit is made again for each reader. Go's collector lets each MiB cost up to five."`
 	AllowPrivateWebhooks bool   `help:"With --dev: webhooks may have http addresses, and such as are not of the public internet."`
 	guardFlags
+	upkeepFlags
 	LogLevel string `default:"info" help:"debug, info, warn or error (${default})."`
 	traceFlags
 }
@@ -47,6 +48,10 @@ func (c *serveCommand) Run(p *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	upkeep, err := c.upkeep()
+	if err != nil {
+		return err
+	}
 	defer suitServer(system)()
 	c.boundDumps(log)
 	tracer, err := c.traceFlags.start(p.ctx, log)
@@ -54,7 +59,7 @@ func (c *serveCommand) Run(p *program) error {
 		return err
 	}
 	defer stopTracing(tracer, log) // last of all, because work in the background is traced until it has ended
-	w := parts{ledger: c.ledgerFlags, inventory: c.inventoryFlags, secret: c.secretFlags, limits: c.limits(), dev: c.Dev, log: log, tracer: tracer}
+	w := parts{ledger: c.ledgerFlags, inventory: c.inventoryFlags, secret: c.secretFlags, limits: c.limits(), upkeep: upkeep, dev: c.Dev, log: log, tracer: tracer}
 	if c.Sample {
 		w.filled = func(ledger allocator.Ledger) error { return p.loadSample(ledger, time.Now()) }
 	}

@@ -16,6 +16,7 @@ import (
 	"muster/allocator"
 	"muster/allocator/cockroachledger"
 	"muster/allocator/guarded"
+	"muster/allocator/keyring"
 	"muster/allocator/memoryinventory"
 	"muster/allocator/observed"
 	"muster/allocator/redisinventory"
@@ -137,6 +138,7 @@ type parts struct {
 	inventory inventoryFlags
 	secret    secretFlags
 	limits    allocator.Limits
+	upkeep    allocator.Upkeep
 	dev       bool // the development server's leniency
 	tool      bool // no clients are served, so the installation's secret is not needed
 	absent    bool // the inventory is in another program's memory, which has the ledger's file open
@@ -166,9 +168,9 @@ func (p *program) assemble(w parts) (_ *engine, err error) {
 			err = errors.Join(err, e.close())
 		}
 	}()
-	secret := make([]byte, 32) // a tool makes no tokens and no keys
+	who := identity{make([]byte, 32), keyring.Derived()} // a tool makes no tokens and no keys
 	if !w.tool {
-		if secret, err = p.secret(ledger, w.secret, w.log, embedded || w.dev); err != nil {
+		if who, err = p.identity(ledger, w.secret, w.ledger, w.log, embedded || w.dev); err != nil {
 			return nil, err
 		}
 	}
@@ -186,11 +188,11 @@ func (p *program) assemble(w parts) (_ *engine, err error) {
 	if remote, ok := inventory.(interface{ Node(shard int) string }); ok {
 		node = remote.Node
 	}
-	return e, e.allocate(w, places, secret, seamInventory(inventory), node)
+	return e, e.allocate(w, places, who, seamInventory(inventory), node)
 }
 
 // allocate puts the allocator on top of its measured and guarded ports.
-func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory allocator.Inventory, node func(shard int) string) error {
+func (e *engine) allocate(w parts, places postcodes, who identity, inventory allocator.Inventory, node func(shard int) string) error {
 	e.registry = prometheus.NewRegistry()
 	e.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics, err := observed.New(e.registry)
@@ -211,9 +213,11 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 	}
 	e.measured = metrics.Ledger(ledger)
 	e.Allocator, err = allocator.New(allocator.Config{
-		Inventory: metrics.Inventory(inventory), Ledger: e.measured, Secret: secret, Postcodes: places, Nearest: nearest{},
-		Limits: w.limits, Log: w.log, Observer: metrics, CreateServices: w.dev,
+		Inventory: metrics.Inventory(inventory), Ledger: e.measured, Secret: who.secret, Keys: who.ring, Postcodes: places, Nearest: nearest{},
+		Limits: w.limits, Upkeep: w.upkeep, Log: w.log, Observer: metrics, CreateServices: w.dev,
 	})
+	clear(who.secret) // what was made of the keys has copies of its own
+	who.ring.Wipe()
 	if err != nil || w.tool {
 		return err
 	}
@@ -251,7 +255,7 @@ func (c *serveCommand) hooks(e *engine, log *slog.Logger) (*webhooks.Hooks, erro
 // options are the HTTP side's.
 func (c *serveCommand) options(e *engine, log *slog.Logger) api.Options {
 	o := c.trust(c.guard(api.Options{
-		Dev: c.Dev, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry, WorklistKey: e.WorklistKey(),
+		Dev: c.Dev, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry, WorklistKeys: e.WorklistKeys(),
 	}))
 	if e.tracer != nil { // a nil *Tracer in an interface would not be nil
 		o.Tracer = e.tracer
