@@ -55,12 +55,8 @@ const (
 )
 
 func (s *Server) getSite(ctx context.Context, x *exchange) (reply, error) {
-	id, err := x.siteID()
+	id, err := x.onlySite()
 	if err != nil {
-		return reply{}, err
-	}
-	x.query()
-	if err := x.input().fail(); err != nil {
 		return reply{}, err
 	}
 	site, err := s.engine.Site(ctx, id)
@@ -146,8 +142,7 @@ func (x *exchange) decodeSite() (allocator.Site, error) {
 }
 
 func (s *Server) listServices(ctx context.Context, x *exchange) (reply, error) {
-	x.query()
-	if err := x.input().fail(); err != nil {
+	if err := x.noQuery(); err != nil {
 		return reply{}, err
 	}
 	services, err := s.engine.Services(ctx)

@@ -59,8 +59,7 @@ func (s *Server) getDay(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	x.query()
-	if err := x.input().fail(); err != nil {
+	if err := x.noQuery(); err != nil {
 		return reply{}, err
 	}
 	day, err := s.engine.Day(ctx, site, date)

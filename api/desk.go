@@ -88,8 +88,7 @@ func (s *Server) writeDay(x *exchange, d *worklist.Day, form string) (r reply, e
 
 // getWorklistKeys answers the public keys by which signed worklists are checked: to be kept beside them.
 func (s *Server) getWorklistKeys(_ context.Context, x *exchange) (reply, error) {
-	x.query()
-	if err := x.input().fail(); err != nil {
+	if err := x.noQuery(); err != nil {
 		return reply{}, err
 	}
 	return reply{body: worklist.Keys(s.options.WorklistKeys...)}, nil

@@ -9,21 +9,34 @@ import (
 )
 
 type eventView struct {
-	Cursor    string                `json:"cursor"`
-	Type      allocator.EventType   `json:"type"`
-	At        string                `json:"at"`
-	Actor     string                `json:"actor"`
-	SiteID    allocator.SiteID      `json:"siteId"`
-	Date      string                `json:"date"`
+	Cursor string              `json:"cursor"`
+	Type   allocator.EventType `json:"type"`
+	At     string              `json:"at"`
+	Actor  string              `json:"actor"`
+	SiteID allocator.SiteID    `json:"siteId"`
+	Date   string              `json:"date"`
+	Person string              `json:"person,omitempty"`
+	changeView
+}
+
+// changeView is what an event and its entry in the audit trail say in the same words.
+type changeView struct {
 	Revision  int64                 `json:"revision,omitempty"`
 	Reference string                `json:"reference,omitempty"`
 	Service   allocator.ServiceCode `json:"service,omitempty"`
 	Start     string                `json:"start,omitempty"`
 	Length    int16                 `json:"length,omitempty"`
-	Person    string                `json:"person,omitempty"`
 	Status    allocator.Status      `json:"status,omitempty"`
 	Version   int                   `json:"version,omitempty"`
 	Reason    string                `json:"reason,omitempty"`
+}
+
+func viewChange(e *allocator.Event) changeView {
+	v := changeView{Revision: e.Revision, Service: e.Service, Status: e.Status, Version: e.Version, Reason: e.Reason}
+	if e.Booking != 0 {
+		v.Reference, v.Start, v.Length = e.Booking.Reference(), instant(e.Slot.Start.Time()), e.Slot.Length
+	}
+	return v
 }
 
 type eventsView struct {
@@ -85,12 +98,7 @@ func EventView(e allocator.Event) any { return viewEvent(&e) }
 
 func viewEvent(e *allocator.Event) eventView {
 	v := eventView{
-		Cursor: e.Cursor, Type: e.Type, At: moment(e.At), Actor: e.Actor, SiteID: e.Site, Date: e.Date.String(), Revision: e.Revision,
-		Service: e.Service, Status: e.Status, Version: e.Version, Reason: e.Reason,
-	}
-	if e.Booking != 0 {
-		v.Reference = e.Booking.Reference()
-		v.Start, v.Length = instant(e.Slot.Start.Time()), e.Slot.Length
+		Cursor: e.Cursor, Type: e.Type, At: moment(e.At), Actor: e.Actor, SiteID: e.Site, Date: e.Date.String(), changeView: viewChange(e),
 	}
 	if e.Person != (allocator.PersonKey{}) {
 		v.Person = hex.EncodeToString(e.Person[:])

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
@@ -108,6 +109,18 @@ func (x *exchange) siteID() (allocator.SiteID, error) {
 		return "", allocator.Refuse(allocator.CodeSiteUnknown, "no such site")
 	}
 	return id, nil
+}
+
+// onlySite reads a request that says nothing but which site.
+func (x *exchange) onlySite() (allocator.SiteID, error) {
+	site, err := x.siteID()
+	return site, cmp.Or(err, x.noQuery())
+}
+
+// noQuery refuses all parameters of a query.
+func (x *exchange) noQuery() error {
+	x.query()
+	return x.input().fail()
 }
 
 // onlyDots finds the ids that no client library leaves in a path.

@@ -29,8 +29,7 @@ func (s *Server) fhirReadAppointment(ctx context.Context, x *exchange) (reply, e
 }
 
 func (s *Server) readProposed(ctx context.Context, x *exchange, p fhir.Place) (reply, error) {
-	x.query()
-	if err := x.input().fail(); err != nil {
+	if err := x.noQuery(); err != nil {
 		return reply{}, err
 	}
 	l := s.fhirLookup(ctx, x)

@@ -43,8 +43,7 @@ func (x *exchange) holdToken() (string, error) {
 	if err := checkToken(token); err != nil {
 		return "", err
 	}
-	x.query()
-	return token, x.input().fail()
+	return token, x.noQuery()
 }
 
 func checkToken(token string) error {

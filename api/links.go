@@ -77,8 +77,7 @@ func (x *exchange) has(etag string) bool {
 }
 
 func (s *Server) getLinksFile(ctx context.Context, x *exchange) (reply, error) {
-	x.query()
-	if err := x.input().fail(); err != nil {
+	if err := x.noQuery(); err != nil {
 		return reply{}, err
 	}
 	if s.options.Links == nil {

@@ -52,12 +52,8 @@ type planReplyView struct {
 }
 
 func (s *Server) getPlan(ctx context.Context, x *exchange) (reply, error) {
-	site, err := x.siteID()
+	site, err := x.onlySite()
 	if err != nil {
-		return reply{}, err
-	}
-	x.query()
-	if err := x.input().fail(); err != nil {
 		return reply{}, err
 	}
 	plan, edited, err := s.engine.Plan(ctx, site)

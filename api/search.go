@@ -102,8 +102,7 @@ func (s *Server) getPostcode(_ context.Context, x *exchange) (reply, error) {
 	if len(postcode) > maxPostcodeBytes || postcode == "" {
 		return reply{}, allocator.Refuse(allocator.CodePostcodeUnknown, "that is not a postcode")
 	}
-	x.query()
-	if err := x.input().fail(); err != nil {
+	if err := x.noQuery(); err != nil {
 		return reply{}, err
 	}
 	canonical, lat, lon, precision, err := s.engine.Locate(postcode)

@@ -21,12 +21,8 @@ type suspendedView struct {
 }
 
 func (s *Server) listSuspensions(ctx context.Context, x *exchange) (reply, error) {
-	site, err := x.siteID()
+	site, err := x.onlySite()
 	if err != nil {
-		return reply{}, err
-	}
-	x.query()
-	if err := x.input().fail(); err != nil {
 		return reply{}, err
 	}
 	suspensions, err := s.engine.Suspensions(ctx, site, x.caller())

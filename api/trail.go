@@ -9,26 +9,19 @@ import (
 )
 
 type trailView struct {
-	Seq       int64                 `json:"seq"`
-	At        string                `json:"at"`
-	Actor     string                `json:"actor"`
-	Action    allocator.EventType   `json:"action"`
-	RequestID string                `json:"requestId,omitempty"`
-	SiteID    allocator.SiteID      `json:"siteId,omitempty"`
-	Date      string                `json:"date,omitempty"`
-	Revision  int64                 `json:"revision,omitempty"`
-	Reference string                `json:"reference,omitempty"`
-	Service   allocator.ServiceCode `json:"service,omitempty"`
-	Start     string                `json:"start,omitempty"`
-	Length    int16                 `json:"length,omitempty"`
-	Status    allocator.Status      `json:"status,omitempty"`
-	Version   int                   `json:"version,omitempty"`
-	Reason    string                `json:"reason,omitempty"`
-	Event     string                `json:"event"`
-	Digest    string                `json:"digest"`
-	Previous  string                `json:"previous"`
-	Hash      string                `json:"hash"`
-	Seal      string                `json:"seal,omitempty"`
+	Seq       int64               `json:"seq"`
+	At        string              `json:"at"`
+	Actor     string              `json:"actor"`
+	Action    allocator.EventType `json:"action"`
+	RequestID string              `json:"requestId,omitempty"`
+	SiteID    allocator.SiteID    `json:"siteId,omitempty"`
+	Date      string              `json:"date,omitempty"`
+	changeView
+	Event    string `json:"event"`
+	Digest   string `json:"digest"`
+	Previous string `json:"previous"`
+	Hash     string `json:"hash"`
+	Seal     string `json:"seal,omitempty"`
 }
 
 type trailPage struct {
@@ -119,16 +112,13 @@ func viewTrail(entries []allocator.TrailEntry) []trailView {
 	for i := range entries {
 		t, e := &entries[i], &entries[i].Event
 		v := trailView{
-			Seq: t.Seq, At: e.At.UTC().Format(microForm), Actor: e.Actor, Action: e.Type, RequestID: e.Request, SiteID: e.Site, Revision: e.Revision,
-			Service: e.Service, Status: e.Status, Version: e.Version, Reason: e.Reason, Event: e.Cursor,
+			Seq: t.Seq, At: e.At.UTC().Format(microForm), Actor: e.Actor, Action: e.Type, RequestID: e.Request, SiteID: e.Site,
+			changeView: viewChange(e), Event: e.Cursor,
 			Digest: hex.EncodeToString(t.Digest[:]), Previous: hex.EncodeToString(t.Previous[:]), Hash: hex.EncodeToString(t.Hash[:]),
 			Seal: hex.EncodeToString(t.Seal),
 		}
 		if !e.Type.Catalogue() {
 			v.Date = e.Date.String()
-		}
-		if e.Booking != 0 {
-			v.Reference, v.Start, v.Length = e.Booking.Reference(), instant(e.Slot.Start.Time()), e.Slot.Length
 		}
 		views[i] = v
 	}
