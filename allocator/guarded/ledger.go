@@ -98,6 +98,46 @@ func (l *ledger) Bookings(ctx context.Context, keys []allocator.BookingKey) (row
 	return rows, err
 }
 
+func (l *ledger) Suspend(ctx context.Context, change allocator.SuspensionChange) (result allocator.SuspensionResult, err error) {
+	err = l.call(func() (err error) {
+		result, err = l.Ledger.Suspend(ctx, change)
+		return err
+	})
+	return result, err
+}
+
+func (l *ledger) SitePlan(ctx context.Context, site allocator.SiteID) (plan allocator.SitePlan, err error) {
+	err = l.call(func() (err error) {
+		plan, err = l.Ledger.SitePlan(ctx, site)
+		return err
+	})
+	return plan, err
+}
+
+func (l *ledger) PutPlan(ctx context.Context, plan allocator.SitePlan) (stored bool, err error) {
+	err = l.call(func() (err error) {
+		stored, err = l.Ledger.PutPlan(ctx, plan)
+		return err
+	})
+	return stored, err
+}
+
+func (l *ledger) Booking(ctx context.Context, key allocator.BookingKey, subject allocator.Subject) (row allocator.Booking, ok bool, err error) {
+	err = l.call(func() (err error) {
+		row, ok, err = l.Ledger.Booking(ctx, key, subject)
+		return err
+	})
+	return row, ok, err
+}
+
+func (l *ledger) PersonBookings(ctx context.Context, person allocator.PersonKey, limit int) (rows []allocator.Booking, err error) {
+	err = l.call(func() (err error) {
+		rows, err = l.Ledger.PersonBookings(ctx, person, limit)
+		return err
+	})
+	return rows, err
+}
+
 func (l *ledger) Slot(ctx context.Context, slot allocator.SlotID, date allocator.Date) (day allocator.Day, rows []allocator.Booking, err error) {
 	err = l.call(func() (err error) {
 		day, rows, err = l.Ledger.Slot(ctx, slot, date)
