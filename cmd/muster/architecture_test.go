@@ -82,7 +82,7 @@ var rooms = []room{
 	{path: "muster/geo/internal/postcodetar", outside: true},
 	{path: "muster/api/daytable", may: []string{core}},
 	{path: "muster/api/worklist", may: []string{joseLib}},
-	{path: "muster/api", may: []string{core, "muster/admission", "muster/api/daytable", "muster/api/fhir", "muster/api/framing", "muster/api/tokens", "muster/api/worklist", "muster/webhooks", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib, "github.com/go-jose/go-jose/v4"}, outside: true},
+	{path: "muster/api", may: []string{core, "muster/admission", "muster/api/daytable", "muster/api/fhir", "muster/api/framing", "muster/api/tokens", "muster/api/worklist", "muster/webhooks", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib}, outside: true},
 	{path: "muster/api/framing", outside: true},
 	{path: "muster/api/tokens", may: []string{metricsLib, joseLib}, outside: true},
 	{path: "muster/api/fhir", may: []string{core}},
