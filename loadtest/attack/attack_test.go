@@ -107,7 +107,7 @@ func TestWrongServersAreCaught(t *testing.T) {
 		"oversells":         {fakeserver.Faults{Oversell: true}, func(_ *result.Result, a *result.Audit) bool { return a.Oversold > 0 }},
 		"books elsewhere":   {fakeserver.Faults{OtherSlot: true}, func(r *result.Result, _ *result.Audit) bool { return r.Totals.Wrong > 0 }},
 		"secretly":          {fakeserver.Faults{SecretlySlot: true}, func(_ *result.Result, a *result.Audit) bool { return a.Altered > 0 }},
-		"leaks":             {fakeserver.Faults{Leak: 2}, func(_ *result.Result, a *result.Audit) bool { return a.Leaked > 0 }},
+		"leaks":             {fakeserver.Faults{Leak: 1}, func(_ *result.Result, a *result.Audit) bool { return a.Leaked > 0 }},
 		"does not cancel":   {fakeserver.Faults{KeepEnded: true}, func(_ *result.Result, a *result.Audit) bool { return a.NotEnded > 0 }},
 		"books twice":       {fakeserver.Faults{NewBooking: true}, func(r *result.Result, a *result.Audit) bool { return r.Totals.Wrong > 0 && a.Twice > 0 }},
 		"books secretly":    {fakeserver.Faults{Uncalled: 9}, func(_ *result.Result, a *result.Audit) bool { return a.Uncalled > 0 }},
