@@ -104,10 +104,10 @@ func TestWrongServersAreCaught(t *testing.T) {
 		caught func(r *result.Result, a *result.Audit) bool
 	}{
 		"forgets":           {fakeserver.Faults{Forget: 7}, func(_ *result.Result, a *result.Audit) bool { return a.Lost > 0 }},
-		"oversells":         {fakeserver.Faults{Oversell: true}, func(_ *result.Result, a *result.Audit) bool { return a.Oversold > 0 }},
+		"oversells":         {fakeserver.Faults{Oversell: true, Slow: 50 * time.Millisecond}, func(_ *result.Result, a *result.Audit) bool { return a.Oversold > 0 }},
 		"books elsewhere":   {fakeserver.Faults{OtherSlot: true}, func(r *result.Result, _ *result.Audit) bool { return r.Totals.Wrong > 0 }},
 		"secretly":          {fakeserver.Faults{SecretlySlot: true}, func(_ *result.Result, a *result.Audit) bool { return a.Altered > 0 }},
-		"leaks":             {fakeserver.Faults{Leak: 2}, func(_ *result.Result, a *result.Audit) bool { return a.Leaked > 0 }},
+		"leaks":             {fakeserver.Faults{Leak: 1}, func(_ *result.Result, a *result.Audit) bool { return a.Leaked > 0 }},
 		"does not cancel":   {fakeserver.Faults{KeepEnded: true}, func(_ *result.Result, a *result.Audit) bool { return a.NotEnded > 0 }},
 		"books twice":       {fakeserver.Faults{NewBooking: true}, func(r *result.Result, a *result.Audit) bool { return r.Totals.Wrong > 0 && a.Twice > 0 }},
 		"books secretly":    {fakeserver.Faults{Uncalled: 9}, func(_ *result.Result, a *result.Audit) bool { return a.Uncalled > 0 }},
@@ -118,7 +118,7 @@ func TestWrongServersAreCaught(t *testing.T) {
 			t.Parallel()
 			s := fakeserver.New(8, 5)
 			if c.faults.Oversell {
-				s = fakeserver.New(8, 1) // few people suffice, however slow the machine is
+				s = fakeserver.New(2, 1) // and slow: many see a place before the first has it
 			}
 			s.Faults = c.faults
 			config := load(t, s, Lean, 150)
