@@ -88,8 +88,8 @@ func loadKeys(name string, log *slog.Logger) (*keyring.Ring, error) {
 		return nil, usage("--keys: %w", err)
 	}
 	defer clear(text)
-	if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o077 != 0 {
-		log.Warn("the file of keys is open to others: chmod 600 it", "file", name, "mode", info.Mode().Perm().String())
+	if info, err := os.Stat(name); err == nil && info.Mode().Perm()&0o007 != 0 { // a Kubernetes volume is its group's
+		log.Warn("the file of keys is open to everybody: chmod 600 it", "file", name, "mode", info.Mode().Perm().String())
 	}
 	ring, err := keyring.Parse(text)
 	if err != nil {

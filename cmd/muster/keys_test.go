@@ -71,7 +71,7 @@ func TestKeyFiles(t *testing.T) {
 	if err := os.Chmod(name, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, complaints := run(t, "keys", "check", "--keys", name); !strings.Contains(complaints, "open to others") {
+	if _, _, complaints := run(t, "keys", "check", "--keys", name); !strings.Contains(complaints, "open to everybody") {
 		t.Errorf("a file that all may read: %s", complaints)
 	}
 	if err := os.WriteFile(name, append(text, 'x'), 0o600); err != nil {
