@@ -153,7 +153,8 @@ loadtest-small: build # part of `make test`
 .PHONY: bench
 bench: build ## Measure muster beside real baselines, into bench/results (BENCH_ARGS=--quick for a minute, --scale …)
 	@$(call step,bench)
-	deploy/testservers/run bin/muster bench --report bench/results $(BENCH_ARGS)
+	@deploy/testservers/install redis postgresql
+	bin/muster bench --report bench/results $(BENCH_ARGS)
 
 .PHONY: bench-compare
 bench-compare: ## Go benchmarks of the hot packages at BASE (where main was left, or the last commit) and now
