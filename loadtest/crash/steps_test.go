@@ -92,8 +92,8 @@ var ways = map[string]way{
 	"person-bookings": {traffic: (*course).erase},
 	"reseal":          {client: true, traffic: (*course).erase},
 
-	"close":        {most: 1, traffic: (*course).stop},
-	"migrate":      {start: true, most: 1, traffic: (*course).rest},
+	"close":   {most: 1, traffic: (*course).stop},
+	"migrate": {start: true, most: 1, traffic: (*course).rest},
 
 	"reply-hold":      {client: true, traffic: (*course).book},
 	"reply-extend":    {client: true, traffic: (*course).extend},
