@@ -68,6 +68,7 @@ var rooms = []room{
 	}, testing: true, outside: true},
 	{path: "muster/allocator/allocatortest/servers", may: []string{"muster/loadtest/processes", pgxLib}, testing: true, outside: true},
 	{path: "muster/loadtest/crash", testing: true, outside: true},
+	{path: "muster/loadtest/abuse", testing: true},
 	{path: "muster/loadtest/overload", testing: true},
 	{path: "muster/loadtest/rehearsal", testing: true, outside: true},
 	{path: "muster/bench", may: []string{
