@@ -57,13 +57,12 @@ type Allowance struct {
 	Wait  time.Duration // until there is one more
 }
 
-// Caller is who asks. Address and Visitor are looked at only where there is no Client.
+// Caller is who asks. Whoever has an access token answers for itself: it has its client's allowance, and is asked for no proofs.
 type Caller struct {
-	Address string
+	Client  string   // of an access token: staff at the desk or on the phone, partners, publishers; "": anybody, and then
+	Address string   // from where
 	Visitor *Visitor // nil: one cannot be told from another, as in a batch
 	Proof   string   // for a challenge; "": none
-	Client  string   // of an access token
-	Exempt  bool     // staff at the desk or on the phone: no limits
 }
 
 // Decision is whether a caller may, and what the caller is told.
@@ -150,10 +149,7 @@ func New(o Options) (*Limits, error) {
 
 // Hold decides whether a caller may have a hold of so many places.
 func (l *Limits) Hold(now time.Time, c Caller, places int) Decision {
-	switch {
-	case c.Exempt:
-		return Decision{}
-	case c.Client != "":
+	if c.Client != "" {
 		return l.take("client", l.clients[ToHold], c.Client, now, places, clientHolds)
 	}
 	d := l.address(now, c, ToHold, places)
@@ -199,8 +195,6 @@ func (l *Limits) granted(d *Decision, now time.Time, places int) {
 // Search decides whether a caller may search, or read otherwise what is free.
 func (l *Limits) Search(now time.Time, c Caller) Decision {
 	switch {
-	case c.Exempt:
-		return Decision{}
 	case c.Client != "":
 		return l.take("client", l.clients[ToSearch], c.Client, now, 1, clientSearches)
 	case c.Visitor == nil:
@@ -221,10 +215,7 @@ func (l *Limits) Search(now time.Time, c Caller) Decision {
 
 // Confirm decides whether somebody may try to confirm for these people: who tries many holds for one person, or one person's
 // number at many holds, waits.
-func (l *Limits) Confirm(now time.Time, c Caller, people []string) Decision {
-	if c.Exempt {
-		return Decision{}
-	}
+func (l *Limits) Confirm(now time.Time, people []string) Decision {
 	for _, p := range people {
 		if d := l.take("person", l.attempts, p, now, 1, personConfirms); d.Refused {
 			return d
@@ -237,7 +228,7 @@ func (l *Limits) Confirm(now time.Time, c Caller, people []string) Decision {
 // person counts once an hour, however often the booking is cancelled and made again. It says whether the visitor's ticket is
 // to be written anew.
 func (l *Limits) Booked(now time.Time, c Caller, people []string) bool {
-	if c.Exempt || c.Client != "" {
+	if c.Client != "" {
 		return false
 	}
 	fresh := 0

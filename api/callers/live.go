@@ -92,7 +92,7 @@ func (l *live) remove(id [12]byte, token string) (h Held, found bool) {
 
 // Granted tells of a visitor's new hold, and answers those whose place it takes: release them, and tell Released of it.
 func (l *Limits) Granted(c Caller, h Held) []Held {
-	if c.Exempt || c.Client != "" || c.Visitor == nil {
+	if c.Visitor == nil {
 		return nil
 	}
 	h.address = c.Address
@@ -103,7 +103,7 @@ func (l *Limits) Granted(c Caller, h Held) []Held {
 
 // Ended tells that a visitor's hold ended by the visitor's own will, and answers it where it was known.
 func (l *Limits) Ended(c Caller, token string) (Held, bool) {
-	if c.Exempt || c.Client != "" || c.Visitor == nil {
+	if c.Visitor == nil {
 		return Held{}, false
 	}
 	return l.live.remove(c.Visitor.id, token)
