@@ -121,7 +121,7 @@ var (
 	callerRefusedDesc  = prometheus.NewDesc("muster_callers_refused_total", "Requests, and items of batches, that a limit per caller refused, by limit.", []string{"limit"}, nil)
 	callerProofsDesc   = prometheus.NewDesc("muster_callers_proofs_total", "Proofs of work, by what became of them.", []string{"proof"}, nil)
 	callerReplacedDesc = prometheus.NewDesc("muster_callers_replaced_holds_total", "Holds that their visitor's next one took the place of.", nil, nil)
-	callerLoadDesc     = prometheus.NewDesc("muster_callers_load", "The load that limits and proofs go by; from 0.7 on everybody is asked for a proof.", nil, nil)
+	callerLoadDesc     = prometheus.NewDesc("muster_callers_load", "The load that limits and proofs go by, which is the larger of its causes; from 0.7 on everybody is asked for a proof.", []string{"cause"}, nil)
 )
 
 // Describe implements prometheus.Collector.
@@ -144,7 +144,9 @@ func (c callersCollector) Collect(to chan<- prometheus.Metric) {
 		to <- prometheus.MustNewConstMetric(callerProofsDesc, prometheus.CounterValue, float64(n), proof)
 	}
 	to <- prometheus.MustNewConstMetric(callerReplacedDesc, prometheus.CounterValue, float64(counts.Replaced))
-	to <- prometheus.MustNewConstMetric(callerLoadDesc, prometheus.GaugeValue, counts.Load)
+	for cause, load := range counts.Load {
+		to <- prometheus.MustNewConstMetric(callerLoadDesc, prometheus.GaugeValue, load, cause)
+	}
 }
 
 func codeLabel(code allocator.Code) string {

@@ -332,5 +332,7 @@ func (l *Limits) accept(c Caller, p Purpose, price int, now time.Time) bool {
 
 // load is how busy the server is, or how much it looks as if holds were taken for nothing.
 func (l *Limits) load(now time.Time) float64 {
-	return max(l.options.Load(), l.pulse.squat(now, l.options.SquatFrom))
+	return max(l.options.Load(), l.squat(now))
 }
+
+func (l *Limits) squat(now time.Time) float64 { return l.pulse.squat(now, l.options.SquatFrom) }

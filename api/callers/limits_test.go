@@ -345,7 +345,7 @@ func TestUndo(t *testing.T) {
 		}
 		d.Undo()
 	}
-	if l.Counts(noon).Load != 0 || l.pulse.granted != l.pulse.redeemed {
+	if l.Counts(noon).Load["squatting"] != 0 || l.pulse.granted != l.pulse.redeemed {
 		t.Error("holds that were not granted are out")
 	}
 }

@@ -70,12 +70,12 @@ func (c *counts) refused(limit string) {
 	}
 }
 
-// Counts is what limits did since the beginning, and the load that they go by.
+// Counts is what limits did since the beginning, and the loads of which they go by the larger.
 type Counts struct {
-	Refused  map[string]uint64 // by limit
-	Proofs   map[string]uint64 // asked, accepted, rejected
-	Replaced uint64            // holds that the same visitor's next one took the place of
-	Load     float64
+	Refused  map[string]uint64  // by limit
+	Proofs   map[string]uint64  // asked, accepted, rejected
+	Replaced uint64             // holds that the same visitor's next one took the place of
+	Load     map[string]float64 // by cause: busy, squatting
 }
 
 // Nothing is what no limits do.
@@ -84,7 +84,7 @@ var Nothing = new(counts).counted()
 // Counts tells what the limits did.
 func (l *Limits) Counts(now time.Time) Counts {
 	c := l.counted()
-	c.Load = l.load(now)
+	c.Load = map[string]float64{"busy": l.options.Load(), "squatting": l.squat(now)}
 	return c
 }
 
@@ -94,6 +94,6 @@ func (l *counts) counted() Counts {
 			"address": l.byAddress.Load(), "visitor": l.byVisitor.Load(), "client": l.byClient.Load(), "person": l.byPerson.Load(),
 		},
 		Proofs:   map[string]uint64{"asked": l.asked.Load(), "accepted": l.accepted.Load(), "rejected": l.rejected.Load()},
-		Replaced: l.replaced.Load(),
+		Replaced: l.replaced.Load(), Load: map[string]float64{"busy": 0, "squatting": 0},
 	}
 }
