@@ -142,12 +142,17 @@ func (x *exchange) confirm(ctx context.Context, req allocator.ConfirmRequest) ([
 	for i := range req.People {
 		people[i], _ = allocator.ValidNHSNumber(req.People[i].NHSNumber)
 	}
-	d := s.limits.Confirm(s.options.Now(), people)
-	if err := x.decided(&d); err != nil {
-		return nil, err
+	if req.Replaces == nil { // else their own manage token tells who asks
+		d := s.limits.Confirm(s.options.Now(), people)
+		if err := x.decided(&d); err != nil {
+			return nil, err
+		}
 	}
 	booked, err := s.engine.Confirm(ctx, req)
 	if err != nil {
+		if allocator.CodeOf(err) == allocator.CodeAlreadyBooked {
+			s.limits.AlreadyBooked(s.options.Now(), people)
+		}
 		return nil, err
 	}
 	s.limits.Ended(c, req.Token)

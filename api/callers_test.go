@@ -180,18 +180,33 @@ func TestCachedRepliesAreNobodys(t *testing.T) {
 	}
 }
 
-// TestOnePersonManyConfirms: a person's number cannot be tried at one hold after the other.
+// TestOnePersonManyConfirms: that a person is booked is not told again and again; but tries that tell nothing keep nobody from
+// booking, and whoever shows the manage token may move a booking all along.
 func TestOnePersonManyConfirms(t *testing.T) {
-	w, _, _ := limited(t, callers.Options{AddressHolds: 100})
-	refused := 0
-	for i := range 15 {
-		a := w.call("POST", fmt.Sprintf("/v1/holds/h1.%d/confirm", i), confirmBody, "X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i))
-		if a.status == 429 {
-			refused++
-		}
+	w, r, _ := limited(t, callers.Options{})
+	code := allocator.CodeHoldUnknown
+	r.fake.confirm = func(context.Context, allocator.ConfirmRequest) ([]allocator.BookingView, error) {
+		return nil, allocator.Refuse(code, "refused")
 	}
-	if refused != 5 {
-		t.Errorf("%d of 15 were refused", refused)
+	try := func(n int, body string) (limited int) {
+		for i := range n {
+			a := w.call("POST", fmt.Sprintf("/v1/holds/h1.%d/confirm", i), body, "X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i))
+			if a.status == 429 {
+				limited++
+			}
+		}
+		return limited
+	}
+	if n := try(30, confirmBody); n != 0 {
+		t.Errorf("%d of 30 were limited that told nothing", n)
+	}
+	code = allocator.CodeAlreadyBooked
+	if n := try(15, confirmBody); n != 5 {
+		t.Errorf("%d of 15 were limited", n)
+	}
+	moving := strings.TrimSuffix(confirmBody, "}") + `,"replaces":{"reference":"` + someKey.Reference() + `","manageToken":"TOKEN0TOKEN0TOKEN0TOKEN000"}}`
+	if n := try(5, moving); n != 0 {
+		t.Errorf("%d of 5 moves were limited", n)
 	}
 }
 

@@ -94,7 +94,7 @@ type Limits struct {
 	records, paces  *Meter           // of visitors: unredeemed holds, and when the next one may come
 	visitorSearches *Meter
 	clients         [purposes]*Meter
-	attempts        *Meter // to confirm a person
+	attempts        *Meter // to confirm people who are booked already
 	booked          *Meter // people who were booked lately
 	spent           *Meter // proofs
 
@@ -213,15 +213,22 @@ func (l *Limits) Search(now time.Time, c Caller) Decision {
 	return d
 }
 
-// Confirm decides whether somebody may try to confirm for these people: who tries many holds for one person, or one person's
-// number at many holds, waits.
+// Confirm decides whether a confirm for these people may be tried: not where too many lately told that one of them is booked
+// already. Only those count, and each has cost a hold, so that nobody can be kept from booking by a stranger who tries their number.
 func (l *Limits) Confirm(now time.Time, people []string) Decision {
 	for _, p := range people {
-		if d := l.take("person", l.attempts, p, now, 1, personConfirms); d.Refused {
+		if d := l.take("person", l.attempts, p, now, 0, personConfirms); d.Refused {
 			return d
 		}
 	}
 	return Decision{}
+}
+
+// AlreadyBooked tells that a confirm was refused because one of these people is booked.
+func (l *Limits) AlreadyBooked(now time.Time, people []string) {
+	for _, p := range people {
+		l.attempts.Add(p, now, 1)
+	}
 }
 
 // Booked tells that people were booked: their holds are redeemed, and they vouch for whoever comes from the same address. A

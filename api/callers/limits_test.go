@@ -320,8 +320,14 @@ func TestOtherLimits(t *testing.T) {
 	if n := count(5000, func() bool { return !l.Hold(noon, Caller{Client: "x"}, 1).Refused }); n != clientHolds.Burst {
 		t.Errorf("%d holds of a client", n)
 	}
-	if n := count(100, func() bool { return !l.Confirm(noon, []string{"p"}).Refused }); n != personConfirms.Burst {
-		t.Errorf("%d confirms of one person", n)
+	if n := count(100, func() bool { return !l.Confirm(noon, []string{"p"}).Refused }); n != 100 {
+		t.Errorf("%d confirms of one person who is not booked", n)
+	}
+	if n := count(100, func() bool {
+		l.AlreadyBooked(noon, []string{"p"})
+		return !l.Confirm(noon, []string{"q", "p"}).Refused
+	}); n != personConfirms.Burst-1 {
+		t.Errorf("%d confirms of one person who is", n)
 	}
 	if n := count(100, func() bool { return !l.Hold(noon, Caller{Address: "batch"}, 5).Refused }); n != 2 {
 		t.Errorf("%d holds of five places each", n)

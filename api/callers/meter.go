@@ -73,8 +73,9 @@ func (m *Meter) Take(key string, now time.Time, price, most int) (left int, wait
 	if ahead := owed + m.every - allowed; ahead > 0 {
 		return 0, time.Duration(ahead), false
 	}
-	owed += m.every * int64(price)
-	a.owe(at + owed)
+	if owed += m.every * int64(price); price > 0 {
+		a.owe(at + owed)
+	}
 	return int(max(0, allowed-owed) / m.every), time.Duration(max(0, owed+m.every-allowed)), true
 }
 

@@ -71,7 +71,7 @@ func TestAttack(t *testing.T) {
 		attack func(*scene) row
 	}{
 		{"SquatOneAddress", squatOneAddress}, {"SquatInBatches", squatInBatches}, {"SquatWithProofs", squatWithProofs}, {"SquatWithOneTicket", squatWithOneTicket},
-		{"ProbePeople", probePeople}, {"Scrape", scrape}, {"GuessReferences", guessReferences}, {"GuessBirth", guessBirth}, {"Forge", forge}, {"Replay", replay},
+		{"ProbePeople", probePeople}, {"Fabricate", fabricate}, {"Scrape", scrape}, {"GuessReferences", guessReferences}, {"GuessBirth", guessBirth}, {"Forge", forge}, {"Replay", replay},
 		{"SlowLoris", slowLoris},
 	} {
 		try(a.name, quiet, a.attack)
