@@ -115,8 +115,8 @@ func FuzzTickets(f *testing.F) {
 	f.Add("", ":")
 	f.Add(challenge, challenge+":,,,,,,,")
 	f.Fuzz(func(t *testing.T, given, proof string) {
-		if got := l.Visitor(given, noon); (got != nil) != (given == ticket) {
-			t.Errorf("%q is a ticket: %v", given, got != nil)
+		if got := l.Visitor(given, noon); got != nil && l.Ticket(got) != given {
+			t.Errorf("%q is a ticket, and was never written", given)
 		}
 		if _, err := l.prove(NewVisitor(noon), ToHold, proof, noon); err == nil {
 			t.Errorf("%q proves something for a visitor that was never asked", proof)
@@ -129,5 +129,15 @@ func BenchmarkProve(b *testing.B) {
 	proof := Solve(l.challenge(v, ToHold, 5, noon), 5)
 	for b.Loop() {
 		_, _ = l.prove(v, ToHold, proof, noon) // spent after the first, which is found out last
+	}
+}
+
+// BenchmarkTickets writes a ticket and reads it.
+func BenchmarkTickets(b *testing.B) {
+	l, v := limits(b, Options{}), NewVisitor(noon)
+	for b.Loop() {
+		if l.Visitor(l.Ticket(v), noon) == nil {
+			b.Fatal("not read")
+		}
 	}
 }

@@ -80,7 +80,7 @@ func opened(text string, size int) (body, signature []byte) {
 		return nil, nil
 	}
 	all, err := encoding.DecodeString(text)
-	if err != nil {
+	if err != nil || len(all) != size+signatureSize { // line ends in it are passed over
 		return nil, nil
 	}
 	return all[:size], all[size:]
