@@ -136,6 +136,11 @@ overload: ## What is left of service at 1, 2, 5 and 10 times the knee; overload.
 	@$(call step,overload); mkdir -p bin/overload
 	deploy/testservers/run $(HARNESS) 15m ./loadtest/overload -run '^TestOverload$$' -overload.full -overload.report=$(CURDIR)/bin/overload $(OVERLOAD_ARGS)
 
+.PHONY: attack
+attack: ## Abuse a server in every way we know, and count how little it wins; attack.json and attack.md in bin/attack
+	@$(call step,attack); mkdir -p bin/attack
+	$(HARNESS) 10m ./loadtest/abuse -run '^TestAttack$$' -attack.full -attack.report=$(CURDIR)/bin/attack
+
 .PHONY: rehearsal
 rehearsal: ## A rollout on this machine: a Redis master killed and a server rolled under opening-bell (REHEARSAL_ARGS="…")
 	@$(VALIDATE)/install

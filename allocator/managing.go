@@ -242,6 +242,9 @@ func (a *Allocator) WorklistKeys() []ed25519.PrivateKey { return a.secret.Workli
 // TrailKey is the installation's own, the same on each of its servers.
 func (a *Allocator) TrailKey() [32]byte { return a.secret.TrailKey() }
 
+// VisitorKey is the installation's own, the same on each of its servers.
+func (a *Allocator) VisitorKey() [32]byte { return a.secret.VisitorKey() }
+
 // WalkIn books a free place for someone who is there (staff): a hold and its confirm at once, in the slot asked for or
 // else in the one nearest to now that has room. A refusal is final for its Idempotency-Key.
 func (a *Allocator) WalkIn(ctx context.Context, r WalkInRequest) (BookingView, error) {

@@ -20,6 +20,7 @@ type Secret struct {
 	request, booking, person macKey
 
 	trail    [keyring.KeyBytes]byte // seals the audit trail
+	visitor  [keyring.KeyBytes]byte // signs visitors' tickets
 	webhooks cipher.AEAD            // of the secrets that sign webhooks
 
 	hold, manage signers
@@ -43,10 +44,11 @@ func NewSecretWith(material []byte, ring *keyring.Ring) Secret {
 	}
 	webhooks := derived("webhooks")
 	s := Secret{
-		request: mac("request"), booking: mac("booking"), person: mac("person"), trail: derived("trail"), webhooks: keyring.NewGCM(slices.Clone(webhooks[:])),
-		hold:   newSigners(ring, keyring.Hold, mac("hold")),
-		manage: newSigners(ring, keyring.Manage, mac("manage")),
-		vault:  keyring.NewVault(ring, derived("personal")),
+		request: mac("request"), booking: mac("booking"), person: mac("person"), trail: derived("trail"), visitor: derived("visitor"),
+		webhooks: keyring.NewGCM(slices.Clone(webhooks[:])),
+		hold:     newSigners(ring, keyring.Hold, mac("hold")),
+		manage:   newSigners(ring, keyring.Manage, mac("manage")),
+		vault:    keyring.NewVault(ring, derived("personal")),
 	}
 	for _, k := range ring.Of(keyring.Worklist) {
 		seed := derived("worklist")
@@ -130,6 +132,9 @@ func (s *Secret) WorklistKeys() []ed25519.PrivateKey { return slices.Clone(s.wor
 
 // TrailKey seals the audit trail.
 func (s *Secret) TrailKey() [keyring.KeyBytes]byte { return s.trail }
+
+// VisitorKey signs visitors' tickets.
+func (s *Secret) VisitorKey() [keyring.KeyBytes]byte { return s.visitor }
 
 // seal encrypts a person's details, bound to the booking they belong to.
 func (s *Secret) seal(key BookingKey, p *Person) []byte {

@@ -53,7 +53,7 @@ func (s *Server) batchHolds(_ context.Context, x *exchange) (reply, error) {
 		req.Claims = decodeClaims(o, "idempotencyKey")
 		item.key = req.IdempotencyKey
 		item.do = func(ctx context.Context) (itemView, error) {
-			h, err := s.engine.Hold(ctx, req)
+			h, err := x.hold(ctx, req)
 			if err != nil {
 				return itemView{}, err
 			}
@@ -76,7 +76,7 @@ func (s *Server) batchConfirmations(_ context.Context, x *exchange) (reply, erro
 		decodePeople(o, &req, today)
 		item.key = token
 		item.do = func(ctx context.Context) (itemView, error) {
-			views, err := s.confirm(ctx, req)
+			views, err := x.book(ctx, req)
 			return itemView{Bookings: views}, err
 		}
 		return o.d.fail()

@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
+	"muster/api/callers"
 )
 
 // exchange is one request and its reply. All that it hands out is copied out of fasthttp's buffers.
@@ -28,9 +29,10 @@ type exchange struct {
 	body    string
 	decoder decoder // of path, query, headers and body
 	code    allocator.Code
-	stay    stay     // the place that the exchange has
-	unlook  func()   // gives a look-up by date of birth back; nil where there was none
-	memory  *scratch // see scratch; nil: none yet
+	stay    stay             // the place that the exchange has
+	unlook  func()           // gives a look-up by date of birth back; nil where there was none
+	memory  *scratch         // see scratch; nil: none yet
+	visitor *callers.Visitor // see who; nil: not asked for yet
 
 	traced func(status int, code string) // ends the exchange's span; nil where requests are not traced
 
@@ -183,7 +185,7 @@ func contains(all []string, one string) bool {
 	return false
 }
 
-// address is where the request came from, with IPv6 cut to the /64 that one household has.
+// address is where the request came from, with IPv6 cut to the /56 that one household has.
 func (x *exchange) address() netip.Prefix {
 	address, _ := netip.AddrFromSlice(x.http.RemoteIP())
 	if name := x.server.options.AddressHeader; name != "" {

@@ -11,6 +11,7 @@ import (
 
 	"muster/admission"
 	"muster/allocator"
+	"muster/api/callers"
 )
 
 // metrics of requests. Labels are operations, statuses and codes: closed lists, nothing that a client chooses.
@@ -110,6 +111,41 @@ func (c admissionCollector) Collect(to chan<- prometheus.Metric) {
 		for reason, n := range s.Dropped {
 			to <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(n), s.Class, string(reason))
 		}
+	}
+}
+
+// callersCollector shows what the limits per caller did; where there are none, nothing.
+type callersCollector struct{ server *Server }
+
+var (
+	callerRefusedDesc  = prometheus.NewDesc("muster_callers_refused_total", "Requests, and items of batches, that a limit per caller refused, by limit.", []string{"limit"}, nil)
+	callerProofsDesc   = prometheus.NewDesc("muster_callers_proofs_total", "Proofs of work, by what became of them.", []string{"proof"}, nil)
+	callerReplacedDesc = prometheus.NewDesc("muster_callers_replaced_holds_total", "Holds that their visitor's next one took the place of.", nil, nil)
+	callerLoadDesc     = prometheus.NewDesc("muster_callers_load", "The load that limits and proofs go by, which is the larger of its causes; from 0.7 on everybody is asked for a proof.", []string{"cause"}, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (c callersCollector) Describe(to chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{callerRefusedDesc, callerProofsDesc, callerReplacedDesc, callerLoadDesc} {
+		to <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c callersCollector) Collect(to chan<- prometheus.Metric) {
+	counts := callers.Nothing
+	if l := c.server.limits; l != nil {
+		counts = l.Counts(c.server.options.Now())
+	}
+	for limit, n := range counts.Refused {
+		to <- prometheus.MustNewConstMetric(callerRefusedDesc, prometheus.CounterValue, float64(n), limit)
+	}
+	for proof, n := range counts.Proofs {
+		to <- prometheus.MustNewConstMetric(callerProofsDesc, prometheus.CounterValue, float64(n), proof)
+	}
+	to <- prometheus.MustNewConstMetric(callerReplacedDesc, prometheus.CounterValue, float64(counts.Replaced))
+	for cause, load := range counts.Load {
+		to <- prometheus.MustNewConstMetric(callerLoadDesc, prometheus.GaugeValue, load, cause)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"muster/api/callers"
 	"muster/webhooks"
 )
 
@@ -30,7 +31,7 @@ type Options struct {
 	PublicURL string
 
 	MaxConnections int // open at once; default 16384
-	// MaxPerAddress bounds the connections that one address (IPv6: one /64) has open at once. Only where callers connect
+	// MaxPerAddress bounds the connections that one address (IPv6: one /56) has open at once. Only where callers connect
 	// without a proxy between: a proxy is one address. 0: no bound.
 	MaxPerAddress  int
 	MaxHeaderBytes int           // request line and headers; default 16 KiB
@@ -42,9 +43,11 @@ type Options struct {
 
 	Admission Admission
 	// LookupsPerAddress and LookupsPerReference bound guesses of a date of birth. Defaults: 30 at once and 30 a minute per
-	// address (IPv6: per /64); 5 at once and one in 3 minutes per reference.
+	// address (IPv6: per /56); 5 at once and one in 3 minutes per reference, the pause doubling with each further 5 wrong ones.
 	LookupsPerAddress   Rate
 	LookupsPerReference Rate
+	// Callers bounds how much each caller may search and hold; nil: no bounds.
+	Callers *callers.Options
 	// AddressHeader names the header whose last element is the caller's address, e.g. "X-Forwarded-For". Set it only where
 	// a proxy of yours always writes that header; "": the connection's own address.
 	AddressHeader string
@@ -91,10 +94,7 @@ type Gate struct {
 }
 
 // Rate allows Burst actions at once and one more each Every.
-type Rate struct {
-	Burst int
-	Every time.Duration
-}
+type Rate = callers.Rate
 
 // WithDefaults fills in the zero fields.
 func (o Options) WithDefaults() Options {
@@ -118,8 +118,8 @@ func (o Options) WithDefaults() Options {
 	a.Bulk = a.Bulk.withDefaults(Gate{8, 8, 1, second, 8, 2 * second, second, 60 * second})
 	a.Feed = a.Feed.withDefaults(Gate{256, 256, 256, second, 64, 250 * ms, 50 * ms, 10 * second})
 	number(&a.Shared, 8192)
-	o.LookupsPerAddress = o.LookupsPerAddress.withDefaults(Rate{30, 2 * time.Second})
-	o.LookupsPerReference = o.LookupsPerReference.withDefaults(Rate{5, 3 * time.Minute})
+	rate(&o.LookupsPerAddress, 30, 2*time.Second)
+	rate(&o.LookupsPerReference, 5, 3*time.Minute)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -179,10 +179,9 @@ func (g Gate) withDefaults(d Gate) Gate {
 	return g
 }
 
-func (r Rate) withDefaults(d Rate) Rate {
-	number(&r.Burst, d.Burst)
-	duration(&r.Every, d.Every)
-	return r
+func rate(r *Rate, burst int, every time.Duration) {
+	number(&r.Burst, burst)
+	duration(&r.Every, every)
 }
 
 func number(n *int, value int) {

@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// household is who an address counts as: itself, or the /64 that one household has of IPv6.
+// household is who an address counts as: itself, or the /56 that one household has of IPv6.
 func household(address netip.Addr) netip.Prefix {
 	address = address.Unmap()
 	bits := 32
 	if address.Is6() {
-		bits = 64
+		bits = 56
 	}
 	prefix, _ := address.Prefix(bits)
 	return prefix

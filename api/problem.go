@@ -218,7 +218,7 @@ func ours(p *problem, e *allocator.Error) bool {
 
 // busyLines bounds the log lines of one operation that say no more than that there was no room, or no dependency: a surge of
 // refusals must not cost a line each. Metrics count all of them.
-var busyLines = Rate{10, 100 * time.Millisecond}
+var busyLines = Rate{Burst: 10, Every: 100 * time.Millisecond}
 
 func (s *Server) worthALine(operation string, status int) bool {
 	if status != fasthttp.StatusServiceUnavailable {

@@ -123,7 +123,7 @@ func TestHousehold(t *testing.T) {
 	for _, c := range []struct {
 		address string
 		in      bool
-	}{{"[2001:db8::1]:1", true}, {"[2001:db8::2]:1", false}, {"[2001:db8:0:1::1]:1", true}, {"192.0.2.1:1", true}, {"192.0.2.2:1", true}, {"[::ffff:192.0.2.1]:1", false}} {
+	}{{"[2001:db8::1]:1", true}, {"[2001:db8::2]:1", false}, {"[2001:db8:0:100::1]:1", true}, {"192.0.2.1:1", true}, {"192.0.2.2:1", true}, {"[::ffff:192.0.2.1]:1", false}} {
 		address, err := net.ResolveTCPAddr("tcp", c.address)
 		if err != nil {
 			t.Fatal(err)

@@ -11,12 +11,14 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
+	"muster/api/callers"
 	"muster/api/framing"
 	"muster/api/tokens"
 )
@@ -31,7 +33,9 @@ type Server struct {
 	zones       zones
 	house       *house
 	byAddress   *limiter
-	byReference *limiter
+	byReference *guesses
+	limits      *callers.Limits // nil: callers are not limited
+	busyness    atomic.Pointer[busyness]
 	lines       *limiter // of the log, by operation
 	http        *fasthttp.Server
 	spread      func(n int) int // throws 0 ≤ throw < n, so that people who were refused together do not come back together
@@ -65,8 +69,11 @@ func New(o Options, engine Engine) (*Server, error) {
 	}
 	s := &Server{
 		options: o, engine: engine, log: o.Logger, verifier: v, metrics: m, house: h, spread: rand.IntN, drain: make(chan struct{}), lingering: make(chan struct{}, maxLingering),
-		byAddress: newLimiter(o.LookupsPerAddress), byReference: newLimiter(o.LookupsPerReference), lines: newLimiter(busyLines),
+		byAddress: newLimiter(o.LookupsPerAddress), byReference: newGuesses(o.LookupsPerReference), lines: newLimiter(busyLines),
 		headers: headersOf(o),
+	}
+	if err := s.limitCallers(); err != nil {
+		return nil, fmt.Errorf("api options: %w", err)
 	}
 	s.http = &fasthttp.Server{
 		Handler: s.router(), ErrorHandler: s.transportFailed, Logger: quiet{s.log},
@@ -197,6 +204,9 @@ func (s *Server) run(x *exchange) (reply, error) {
 		return reply{}, s.refuse(x.route)
 	}
 	if err := s.authorise(x); err != nil {
+		return reply{}, err
+	}
+	if err := x.limitSearch(); err != nil {
 		return reply{}, err
 	}
 	if err := x.readBody(); err != nil {

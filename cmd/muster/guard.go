@@ -11,7 +11,7 @@ import (
 type guardFlags struct {
 	CORSOrigin   []string `name:"cors-origin" placeholder:"ORIGIN" help:"Origin, such as https://booking.example.org, whose pages may call this server from a browser; several: separated by commas. None: no page of another origin may."`
 	HSTSSeconds  int      `name:"hsts-seconds" default:"0" help:"How long browsers are told to come by https only (Strict-Transport-Security); 0: not at all. Only where everybody reaches this server by https."`
-	ConnsPerAddr int      `name:"connections-per-address" default:"0" help:"How many connections one address (IPv6: one /64) may have open at once; 0: any. Not behind a proxy, which is one address."`
+	ConnsPerAddr int      `name:"connections-per-address" default:"0" help:"How many connections one address (IPv6: one /56) may have open at once; 0: any. Not behind a proxy, which is one address."`
 	CoreDumps    bool     `help:"Let the system write this program's memory to a file when it crashes. That memory holds people's data."`
 }
 

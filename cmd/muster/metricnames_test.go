@@ -245,6 +245,7 @@ func listed(t *testing.T) map[string]metricEntry {
 	values := map[string][]string{
 		"event": events(t), "operation": operations(t), "class": {"1xx", "2xx", "3xx", "4xx", "5xx"},
 		"port": {"inventory", "ledger"}, "admission_class": {"bulk", "feed", "finish", "hold", "search", "staff"}, "reason": {"full", "late", "waited"},
+		"limit": {"address", "client", "person", "visitor"}, "proof": {"accepted", "asked", "rejected"}, "cause": {"busy", "squatting"},
 		"issuer": {"clients", "staff"}, "result": {"ok", "failed"},
 		"state": {"delivering", "failing", "disabled"}, "why": {webhooks.DisabledGone, webhooks.DisabledFailing},
 		"code": slices.Sorted(maps.Keys(codes(t))), "kind": append(named(t, "kinds"), "other"),

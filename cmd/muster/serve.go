@@ -35,6 +35,7 @@ type serveCommand struct {
 	AllowPrivateWebhooks bool   `help:"With --dev: webhooks may have http addresses, and such as are not of the public internet."`
 	guardFlags
 	upkeepFlags
+	callerFlags
 	LogLevel string `default:"info" help:"debug, info, warn or error (${default})."`
 	traceFlags
 }
@@ -192,6 +193,9 @@ func (c *serveCommand) greet(p *program, e *engine, public, private string, log 
 		fmt.Fprintln(p.stdout, "DEVELOPMENT MODE: the bearer token `dev` is allowed everything. Never run like this in production.")
 	case c.Issuer == "" && c.OIDCIssuer == "":
 		log.Warn("no --issuer and no --oidc-issuer: every publisher's, staff's and operator's route answers 401")
+	}
+	if c.LimitCallers && c.AddressHeader == "" {
+		log.Warn("--limit-callers without --address-header: behind a proxy everybody is one caller")
 	}
 	if c.Sample {
 		fmt.Fprintln(p.stdout, sample.Attribution)
