@@ -236,6 +236,9 @@ func (a *Allocator) DayBookings(ctx context.Context, site SiteID, date Date) ([]
 	return views, nil
 }
 
+// Seals are the installation's own.
+func (a *Allocator) Seals() *Seals { return a.secret.Seals() }
+
 // WorklistKeys are the installation's own: the first one signs.
 func (a *Allocator) WorklistKeys() []ed25519.PrivateKey { return a.secret.WorklistKeys() }
 

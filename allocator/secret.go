@@ -24,6 +24,7 @@ type Secret struct {
 	webhooks cipher.AEAD            // of the secrets that sign webhooks
 
 	hold, manage signers
+	seals        Seals
 	worklist     []ed25519.PrivateKey // the first one signs
 
 	vault *keyring.Vault
@@ -48,6 +49,7 @@ func NewSecretWith(material []byte, ring *keyring.Ring) Secret {
 		webhooks: keyring.NewGCM(slices.Clone(webhooks[:])),
 		hold:     newSigners(ring, keyring.Hold, mac("hold")),
 		manage:   newSigners(ring, keyring.Manage, mac("manage")),
+		seals:    Seals{newSigners(ring, keyring.Room, mac("room")), mac("room seed")},
 		vault:    keyring.NewVault(ring, derived("personal")),
 	}
 	for _, k := range ring.Of(keyring.Worklist) {

@@ -81,6 +81,9 @@ func (h *house) leave(s *stay) {
 // refuse is the answer to a request, or to an item of a batch, that was not let in.
 func (s *Server) refuse(r *route) error {
 	s.metrics.refused.WithLabelValues(r.operation).Inc()
+	if rooms := s.options.Rooms; rooms != nil && r.class <= classHold {
+		rooms.Shed(r.class == classFinish)
+	}
 	return &allocator.Error{Code: allocator.CodeOverloaded, Detail: overloaded, RetryAfter: s.house.gate.Back(int(r.class))}
 }
 

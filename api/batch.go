@@ -50,7 +50,8 @@ func (s *Server) batchHolds(_ context.Context, x *exchange) (reply, error) {
 	}
 	return x.batch("holds", func(o object, item *batchItem) error {
 		req := allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: o.idempotencyKey("idempotencyKey")}
-		req.Claims = decodeClaims(o, "idempotencyKey")
+		req.Pass = o.text("waitingRoomPass", optional, maxPassBytes)
+		req.Claims = decodeClaims(o, "idempotencyKey", "waitingRoomPass")
 		item.key = req.IdempotencyKey
 		item.do = func(ctx context.Context) (itemView, error) {
 			h, err := x.hold(ctx, req)

@@ -238,7 +238,7 @@ func (o object) orMissing(d *decoder) object {
 }
 
 func (x *exchange) holdPlace(ctx context.Context, key string, p fhir.Place) (allocator.Hold, error) {
-	return x.hold(ctx, allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: key, Claims: []allocator.ClaimRequest{{
+	return x.hold(ctx, allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: key, Pass: x.pass(), Claims: []allocator.ClaimRequest{{
 		Site: p.Site, Service: p.Service, Start: p.Start.Time(), Length: int(p.Length),
 	}}})
 }

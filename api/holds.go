@@ -67,7 +67,7 @@ func (s *Server) createHold(ctx context.Context, x *exchange) (reply, error) {
 
 // decodeHold reads one claim, or a list of claims.
 func (x *exchange) decodeHold() (allocator.HoldRequest, error) {
-	req := allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: x.idempotencyKey()}
+	req := allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: x.idempotencyKey(), Pass: x.pass()}
 	x.query()
 	d, o := x.document(required)
 	req.Claims = decodeClaims(o)

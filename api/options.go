@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"muster/api/callers"
+	"muster/waitingroom"
 	"muster/webhooks"
 )
 
@@ -48,6 +49,9 @@ type Options struct {
 	LookupsPerReference Rate
 	// Callers bounds how much each caller may search and hold; nil: no bounds.
 	Callers *callers.Options
+	// TicketsPerAddress bounds how many tickets of waiting rooms an address gets. Default: 300 at once and two a second, which
+	// is enough for those who share a carrier's address.
+	TicketsPerAddress Rate
 	// AddressHeader names the header whose last element is the caller's address, e.g. "X-Forwarded-For". Set it only where
 	// a proxy of yours always writes that header; "": the connection's own address.
 	AddressHeader string
@@ -65,6 +69,7 @@ type Options struct {
 	Tracer     Tracer                // default: none, and requests are not traced
 	Links      Links                 // default: none, and nothing is published for other booking sites
 	Webhooks   *webhooks.Hooks       // default: none, and nobody is sent events; whoever made them runs them
+	Rooms      *waitingroom.Rooms    // default: none, and nobody waits; whoever made them runs them, and puts their door before the engine
 	Now        func() time.Time      // for tokens and rate limits; default time.Now
 }
 
@@ -120,6 +125,7 @@ func (o Options) WithDefaults() Options {
 	number(&a.Shared, 8192)
 	rate(&o.LookupsPerAddress, 30, 2*time.Second)
 	rate(&o.LookupsPerReference, 5, 3*time.Minute)
+	rate(&o.TicketsPerAddress, 300, 500*ms)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -161,7 +167,7 @@ func (o Options) Validate() error {
 	}
 	_, err = newHouse(o.Admission)
 	faults = append(faults, err)
-	for _, r := range []Rate{o.LookupsPerAddress, o.LookupsPerReference} {
+	for _, r := range []Rate{o.LookupsPerAddress, o.LookupsPerReference, o.TicketsPerAddress} {
 		check(r.Burst >= 1 && r.Every > 0, "rate %+v is out of bounds", r)
 	}
 	return errors.Join(faults...)

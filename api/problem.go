@@ -62,6 +62,8 @@ var meanings = map[allocator.Code]meaning{
 	allocator.CodeUnavailable:         {503, "The inventory cannot be reached"},
 	allocator.CodeLedgerUnavailable:   {503, "The ledger cannot be reached"},
 	allocator.CodeInternal:            {500, "Something went wrong"},
+	allocator.CodeWaitingRoom:         {429, "There is a queue"},
+	allocator.CodeTicketUnknown:       {404, "The ticket is not known"},
 	CodeNotFound:                      {404, "There is nothing here"},
 	CodeMethodNotAllowed:              {405, "The method is not allowed here"},
 }

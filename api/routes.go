@@ -20,8 +20,11 @@ type handler func(s *Server, ctx context.Context, x *exchange) (reply, error)
 const (
 	sitePath       = "/v1/sites/{siteId}"
 	suspensionPath = "/v1/sites/{siteId}/suspensions/{service}"
-	uploadPath     = "/v1/capacity"
-	batchSuffix    = ":batch"
+
+	waitingRoomPath = "/v1/services/{service}/waiting-room"
+
+	uploadPath  = "/v1/capacity"
+	batchSuffix = ":batch"
 )
 
 // route is one row of the contract. Scopes: any one of them suffices; none: open to the public.
@@ -52,6 +55,11 @@ func routes() []route {
 		{"getAvailability", get, "/v1/sites/{siteId}/availability", public, classSearch, noBody, (*Server).getAvailability},
 		{"listServices", get, "/v1/services", public, classSearch, noBody, (*Server).listServices},
 		{"putService", put, "/v1/services/{service}", []string{ScopeAdmin}, classStaff, smallBody, (*Server).putService},
+		{"getWaitingRoom", get, waitingRoomPath, public, classFree, noBody, (*Server).getWaitingRoom},
+		{"putWaitingRoom", put, waitingRoomPath, []string{ScopeAdmin}, classStaff, smallBody, (*Server).putWaitingRoom},
+		{"joinWaitingRoom", post, "/v1/waiting-room/tickets", public, classFree, smallBody, (*Server).joinWaitingRoom},
+		{"lookWaitingRoom", get, "/v1/waiting-room/ticket", public, classFree, noBody, (*Server).lookWaitingRoom},
+		{"enterWaitingRoom", post, "/v1/waiting-room/passes", public, classFree, noBody, (*Server).enterWaitingRoom},
 		{"getPostcode", get, "/v1/postcodes/{postcode}", public, classSearch, noBody, (*Server).getPostcode},
 
 		{"createHold", post, "/v1/holds", public, classHold, smallBody, (*Server).createHold},

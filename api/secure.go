@@ -57,7 +57,7 @@ func (x *exchange) allowedOrigin() []byte {
 // What pages may read of a reply, and send, besides what all may.
 const (
 	exposed  = "Challenge, ETag, Location, RateLimit, RateLimit-Policy, Retry-After, Visitor, WWW-Authenticate, X-Request-Id"
-	sendable = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, Proof, Traceparent, Visitor, X-Request-Id"
+	sendable = "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, Proof, Traceparent, Visitor, Waiting-Room-Pass, Waiting-Room-Ticket, X-Request-Id"
 	// rememberSeconds is how long browsers need not ask again.
 	rememberSeconds = 600
 )

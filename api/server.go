@@ -36,6 +36,7 @@ type Server struct {
 	byReference *guesses
 	limits      *callers.Limits // nil: callers are not limited
 	busyness    atomic.Pointer[busyness]
+	tickets     *limiter // of waiting rooms, by address
 	lines       *limiter // of the log, by operation
 	http        *fasthttp.Server
 	spread      func(n int) int // throws 0 ≤ throw < n, so that people who were refused together do not come back together
@@ -67,9 +68,12 @@ func New(o Options, engine Engine) (*Server, error) {
 	if err := o.Registerer.Register(admissionCollector{h.gate}); err != nil {
 		return nil, fmt.Errorf("api metrics: %w", err)
 	}
+	if err := o.Registerer.Register(roomCollector{o.Rooms}); err != nil {
+		return nil, fmt.Errorf("api metrics: %w", err)
+	}
 	s := &Server{
 		options: o, engine: engine, log: o.Logger, verifier: v, metrics: m, house: h, spread: rand.IntN, drain: make(chan struct{}), lingering: make(chan struct{}, maxLingering),
-		byAddress: newLimiter(o.LookupsPerAddress), byReference: newGuesses(o.LookupsPerReference), lines: newLimiter(busyLines),
+		byAddress: newLimiter(o.LookupsPerAddress), byReference: newGuesses(o.LookupsPerReference), tickets: newLimiter(o.TicketsPerAddress), lines: newLimiter(busyLines),
 		headers: headersOf(o),
 	}
 	if err := s.limitCallers(); err != nil {

@@ -20,10 +20,11 @@ const (
 	Manage   Purpose = "manage"   // makes manage tokens
 	Payload  Purpose = "payload"  // wraps the data keys of people's details
 	Worklist Purpose = "worklist" // signs day lists (the seed of an Ed25519 key)
+	Room     Purpose = "room"     // signs the tickets and passes of waiting rooms
 )
 
 // Purposes lists them all.
-var Purposes = []Purpose{Hold, Manage, Payload, Worklist}
+var Purposes = []Purpose{Hold, Manage, Payload, Worklist, Room}
 
 // State is where a key is in its life.
 type State string

@@ -84,7 +84,7 @@ var rooms = []room{
 	{path: "muster/api/callers"},
 	{path: "muster/api/daytable", may: []string{core}},
 	{path: "muster/api/worklist", may: []string{joseLib}},
-	{path: "muster/api", may: []string{core, "muster/admission", "muster/api/callers", "muster/api/daytable", "muster/api/fhir", "muster/api/framing", "muster/api/tokens", "muster/api/worklist", "muster/webhooks", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib}, outside: true},
+	{path: "muster/api", may: []string{core, "muster/admission", "muster/api/callers", "muster/api/daytable", "muster/api/fhir", "muster/api/framing", "muster/api/tokens", "muster/api/worklist", "muster/waitingroom", "muster/webhooks", "github.com/valyala/fasthttp", "github.com/fasthttp/router", metricsLib}, outside: true},
 	{path: "muster/api/framing", outside: true},
 	{path: "muster/api/tokens", may: []string{metricsLib, joseLib}, outside: true},
 	{path: "muster/api/fhir", may: []string{core}},
@@ -98,6 +98,7 @@ var rooms = []room{
 	{path: "muster/publicweb", outside: true},
 	{path: "muster/smartlinks", may: []string{core, "github.com/klauspost/compress/flate"}},
 	{path: "muster/smartlinks/linkstest", testing: true, outside: true},
+	{path: "muster/waitingroom", may: []string{core}},
 	{path: "muster/webhooks", may: []string{core, "muster/publicweb", metricsLib}, outside: true},
 	{path: "muster/loadtest/attack", may: []string{
 		"muster/loadtest/audit", "muster/loadtest/people", "muster/loadtest/profile", "muster/loadtest/result", "github.com/valyala/fasthttp", vegetaLib,

@@ -29,6 +29,7 @@ type commands struct {
 	Person    personCommands   `cmd:"" help:"Export or erase one person."`
 	Retention retentionCommand `cmd:"" help:"Delete people's details whose time is over."`
 	Worklist  worklistCommand  `cmd:"" help:"Check a signed day list and print it, without any server."`
+	Draw      drawCommand      `cmd:"" help:"Check the draw of a waiting room, without any server."`
 	DevIssuer devIssuerCommand `cmd:"" help:"Issue access tokens for tests (with --dev, on this machine only)."`
 	Version   versionCommand   `cmd:"" help:"Tell version, commit and Go version."`
 }

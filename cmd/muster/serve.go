@@ -14,7 +14,6 @@ import (
 	"muster/api"
 	"muster/cmd/muster/sample"
 	"muster/geo"
-	"muster/webhooks"
 )
 
 type serveCommand struct {
@@ -149,11 +148,18 @@ func (c *serveCommand) serve(p *program, e *engine, at listeners, log *slog.Logg
 	if err != nil {
 		return err
 	}
-	server, ops, err := c.front(e, hooks, at.public.Addr().String(), log)
+	rooms, err := e.rooms(log)
 	if err != nil {
 		return err
 	}
-	defer deliver(p.ctx, hooks)()
+	if err := rooms.Step(p.ctx); err != nil { // before the first request, so that none slips past a room that is in force
+		return interrupted(p.ctx, fmt.Errorf("waiting rooms: %w", err))
+	}
+	server, ops, err := c.front(e, hooks, rooms, at.public.Addr().String(), log)
+	if err != nil {
+		return err
+	}
+	defer beside(p.ctx, hooks.Run, rooms.Run)()
 	failed := make(chan error, 2)
 	go func() { failed <- server.Serve(seamListener(at.public)) }()
 	go func() { failed <- ops.Serve(at.private) }()
@@ -176,11 +182,13 @@ func (c *serveCommand) serve(p *program, e *engine, at listeners, log *slog.Logg
 	return err
 }
 
-// deliver sends webhooks until ctx ends or the returned function is called, which waits for the last of it.
-func deliver(ctx context.Context, hooks *webhooks.Hooks) (stop func()) {
+// beside runs what goes on beside the serving until ctx ends or the returned function is called, which waits for the last of it.
+func beside(ctx context.Context, all ...func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { hooks.Run(ctx) })
+	for _, run := range all {
+		running.Go(func() { run(ctx) })
+	}
 	return func() { cancel(); running.Wait() }
 }
 

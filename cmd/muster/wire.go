@@ -24,6 +24,7 @@ import (
 	"muster/api"
 	"muster/cmd/muster/tracing"
 	"muster/smartlinks"
+	"muster/waitingroom"
 	"muster/webhooks"
 )
 
@@ -227,9 +228,9 @@ func (e *engine) allocate(w parts, places postcodes, who identity, inventory all
 }
 
 // front makes the HTTP side of an engine.
-func (c *serveCommand) front(e *engine, hooks *webhooks.Hooks, public string, log *slog.Logger) (*api.Server, *api.Ops, error) {
+func (c *serveCommand) front(e *engine, hooks *webhooks.Hooks, rooms *waitingroom.Rooms, public string, log *slog.Logger) (*api.Server, *api.Ops, error) {
 	options := c.options(e, log)
-	options.Webhooks = hooks
+	options.Webhooks, options.Rooms = hooks, rooms
 	links, err := smartlinks.New(smartlinks.Options{
 		BaseURL: cmp.Or(c.PublicURL, "http://"+reachable(public)), Days: c.LinksDays, KeepBytes: max(1, c.LinksMemory<<20),
 	}, e)
@@ -237,7 +238,7 @@ func (c *serveCommand) front(e *engine, hooks *webhooks.Hooks, public string, lo
 		return nil, nil, usageError{err}
 	}
 	options.Links = links
-	server, err := api.New(options, e)
+	server, err := api.New(options, queued{e, rooms.Door(e)})
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
