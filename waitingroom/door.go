@@ -3,6 +3,7 @@ package waitingroom
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -77,7 +78,7 @@ func (d *Door) letIn(req *allocator.HoldRequest) (guests []*guest, rooms []RoomI
 	}()
 	for i := range req.Claims {
 		v := all.byService[req.Claims[i].Service]
-		if v == nil || !v.Active || contains(rooms, v.ID) {
+		if v == nil || !v.Active || slices.Contains(rooms, v.ID) {
 			continue
 		}
 		g, err := d.show(req, v)
@@ -87,15 +88,6 @@ func (d *Door) letIn(req *allocator.HoldRequest) (guests []*guest, rooms []RoomI
 		guests, rooms = append(guests, g), append(rooms, v.ID)
 	}
 	return guests, rooms, nil
-}
-
-func contains(all []RoomID, one RoomID) bool {
-	for _, id := range all {
-		if id == one {
-			return true
-		}
-	}
-	return false
 }
 
 // show finds the request's pass for a room. A request may bring several passes, with commas between them.
