@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -224,31 +225,35 @@ func TestGateKeepsItsPromises(t *testing.T) {
 						g.Leave(class, time.Millisecond)
 					})
 				case 2:
+					mu.Lock()
 					if n := len(running[class]); n > 0 {
 						close(running[class][n-1])
 						running[class] = running[class][:n-1]
 					}
+					mu.Unlock()
 				default:
 					time.Sleep(time.Duration(rapid.IntRange(1, 700).Draw(t, "ms")) * time.Millisecond)
 				}
 				synctest.Wait()
 				judge(t, bounds, shared, before, g.States())
 			}
-			for class := range running {
-				for len(running[class]) > 0 || g.States()[class].Queued > 0 {
+			leaveAll := func() {
+				mu.Lock()
+				defer mu.Unlock()
+				for class := range running {
 					for _, leave := range running[class] {
 						close(leave)
 					}
 					running[class] = nil
-					time.Sleep(wait)
-					synctest.Wait()
 				}
 			}
-			for class := range running { // of those who were let in last
-				for _, leave := range running[class] {
-					close(leave)
-				}
+			for queued := true; queued; {
+				leaveAll()
+				time.Sleep(wait)
+				synctest.Wait()
+				queued = slices.ContainsFunc(g.States(), func(s State) bool { return s.Queued > 0 })
 			}
+			leaveAll() // of those who were let in last
 			all.Wait()
 			for _, s := range g.States() {
 				if s.Running != 0 || s.Queued != 0 {
