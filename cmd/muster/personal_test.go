@@ -114,6 +114,10 @@ func (s *server) failures(reference string, n int) string {
 	try("GET", "/"+m[0]+"/"+m[2]+"?born="+born, nil, "X-Request-Id", m[1])
 	try("POST", "/v1/holds", object{"siteId": m[2], "service": m[3], "start": born, "length": m[0]}, "Idempotency-Key", m[2]+" "+m[3])
 	try("GET", "/v1/sites/A1/days/"+born+"x/bookings", nil, "Authorization", "Bearer dev")
+	try("POST", "/v1/waiting-room/tickets", object{"service": m[2], "area": m[0]})
+	try("GET", "/v1/waiting-room/ticket", nil, "Waiting-Room-Ticket", m[0])
+	try("POST", "/v1/people/export", object{"nhsNumber": m[0] + "0"}, "Authorization", "Bearer dev")
+	try("POST", "/v1/webhooks", object{"url": "http://" + m[2] + ".example/" + m[0]}, "Authorization", "Bearer dev", "Idempotency-Key", m[3])
 	return all.String() + s.broken(m)
 }
 
@@ -199,6 +203,9 @@ func (s *server) errands(booked answer, n int) {
 		s.staff("GET", "/v1/sites/A1/days/"+dayOf(soon())+"/bookings?format="+format, nil).want(200)
 	}
 	switch n {
+	case 0:
+		s.staff("POST", "/v1/people/export", object{"nhsNumber": details["nhsNumber"]}).want(200)
+		s.staff("POST", "/v1/people/erase", object{"nhsNumber": details["nhsNumber"]}).want(200)
 	case 1:
 		s.call("POST", "/v1/bookings/"+reference+"/cancel", object{"reason": "citizen"}, "Authorization", "Manage "+manage).want(200)
 	case 2:
@@ -222,6 +229,9 @@ func (s *server) readAll(t *testing.T, m traits) {
 		t.Errorf("no events: %s", feed.body)
 	}
 	m.mustNotBeIn(t, "the events", string(feed.body))
+	for _, path := range []string{"/v1/audit-trail?limit=1000", "/v1/free-capacity?service=RSV:Adult", "/v1/webhooks"} {
+		m.mustNotBeIn(t, path, string(s.staff("GET", path, nil).want(200).body))
+	}
 	for _, path := range []string{"/v1/sites/A1", "/v1/sites/A1/availability?service=RSV:Adult", "/smart-scheduling/$bulk-publish", "/fhir/R4/Slot?schedule=A1"} {
 		m.mustNotBeIn(t, path, string(s.call("GET", path, nil).body))
 	}
