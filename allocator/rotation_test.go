@@ -212,7 +212,7 @@ func TestUpkeepIsShared(t *testing.T) {
 func TestUpkeepRuns(t *testing.T) {
 	inBubble(t, func(t *testing.T, w *world) {
 		rings, u := rotations(t, keyring.New(false)), allocator.Upkeep{Every: 24 * time.Hour, Retention: allocator.Retention{Attended: 2}}
-		before, _ := w.serveKeys(rings[0])
+		before, stopBefore := w.serveKeys(rings[0])
 		w.publish(before, "S1", session(9, "RSV"))
 		w.book(before, 1, w.claim("S1", "RSV", 0))
 		wantEqual(t, "before", w.keysInUse(), map[int]int{1: 1})
@@ -220,6 +220,7 @@ func TestUpkeepRuns(t *testing.T) {
 		time.Sleep(time.Minute)
 		wantEqual(t, "after a minute", w.keysInUse(), map[int]int{2: 1})
 		stop()
+		stopBefore() // or five days of its background work would be done
 		time.Sleep(5 * 24 * time.Hour)
 		if more, err := allocator.CustodianOf(a).UpkeepStep(t.Context(), u); more || err != nil {
 			t.Error(more, err)
