@@ -15,6 +15,7 @@ STATICCHECK   = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 BENCHSTAT     = golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 TEST_TIMEOUT ?= 15m
 FUZZTIME     ?= 30s
+FUZZ_INPUTS  ?= 45000
 RUN_ARGS     ?= --dev --sample --data ./data
 GRAMMAR       = allocator/cockroachledger/grammar
 VALIDATE      = deploy/validate
@@ -22,10 +23,12 @@ SEEDS        ?= 5000
 STEPS        ?= 220
 MINUTES      ?= 30
 LOADTEST_ARGS ?=
+# Which third of the seeded bugs `make test` tries: it follows from the commit, so that commits take turns.
+THIRD        ?= $(shell echo $$(( 0x$$(git rev-parse --short=7 HEAD 2>/dev/null || echo 0) % 3 + 1 )))
 RELIABILITY  ?= $(CURDIR)/bin/reliability
 HARNESS       = go test -count=1 -v -timeout
 REPORT        = go run ./allocator/allocatortest/reliability/report $(RELIABILITY)
-SCRIPTS       = deploy/testservers/install deploy/testservers/run deploy/testservers/find.sh bench/compare bench/publish .ci/run
+SCRIPTS       = deploy/testservers/install deploy/testservers/run deploy/testservers/find.sh bench/compare bench/publish .ci/run .ci/fuzz-count
 
 # step NAME announces a part of a long run, with the time of day.
 step = printf '\n== %(%T)T %s\n' -1 $(1)
@@ -49,7 +52,8 @@ test: ## Everything: checks, then all tests with race detector beside real serve
 	@$(call step,'go build ./...'); go build ./...
 	@MUSTER_TEST_REQUIRE_BACKENDS=1 deploy/testservers/run $(MAKE) test-race
 	@$(MAKE) loadtest-small
-	@$(MAKE) reliability MUTANTS_ARGS=-mutants.cheaply
+	@$(MAKE) fuzz-count
+	@$(MAKE) reliability SEEDS=1500 MUTANTS_ARGS='-mutants.cheaply -mutants.third=$(THIRD)'
 	@$(MAKE) test-grammar
 	@MUSTER_TEST_REQUIRE_BACKENDS=1 $(MAKE) test-deploy
 	@$(MAKE) rehearsal REHEARSAL_ARGS=-rehearsal.seconds=20
@@ -129,6 +133,16 @@ loadtest: build ## A minute of opening-bell on the embedded defaults, audited, w
 		--threshold 'error_rate<0.1%' --threshold 'phantom_slot_rate<1%' --threshold 'achieved_rate>99%' --threshold 'p99(confirm)<300ms' \
 		--report bin/loadtest.html --json bin/loadtest.json $(LOADTEST_ARGS)
 
+.PHONY: overload
+overload: ## What is left of service at 1, 2, 5 and 10 times the knee; overload.json and overload.md in bin/overload (OVERLOAD_ARGS="…")
+	@$(call step,overload); mkdir -p bin/overload
+	deploy/testservers/run $(HARNESS) 15m ./loadtest/overload -run '^TestOverload$$' -overload.full -overload.report=$(CURDIR)/bin/overload $(OVERLOAD_ARGS)
+
+.PHONY: attack
+attack: ## Abuse a server in every way we know, and count how little it wins; attack.json and attack.md in bin/attack
+	@$(call step,attack); mkdir -p bin/attack
+	$(HARNESS) 10m ./loadtest/abuse -run '^TestAttack$$' -attack.full -attack.report=$(CURDIR)/bin/attack
+
 .PHONY: rehearsal
 rehearsal: ## A rollout on this machine: a Redis master killed and a server rolled under opening-bell (REHEARSAL_ARGS="…")
 	@$(VALIDATE)/install
@@ -146,7 +160,8 @@ loadtest-small: build # part of `make test`
 .PHONY: bench
 bench: build ## Measure muster beside real baselines, into bench/results (BENCH_ARGS=--quick for a minute, --scale …)
 	@$(call step,bench)
-	deploy/testservers/run bin/muster bench --report bench/results $(BENCH_ARGS)
+	@deploy/testservers/install redis postgresql
+	bin/muster bench --report bench/results $(BENCH_ARGS)
 
 .PHONY: bench-compare
 bench-compare: ## Go benchmarks of the hot packages at BASE (where main was left, or the last commit) and now
@@ -162,6 +177,11 @@ fuzz: ## Fuzz each target for FUZZTIME (30s)
 		printf '\n== %s in %s\n' "$$target" "$${file%/*}"; \
 		go -C "$${file%/*}" test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) . </dev/null; \
 	done <<<"$$targets"
+
+.PHONY: fuzz-count
+fuzz-count: ## Try a million inputs at the fuzz targets, and count them
+	@$(call step,fuzz-count)
+	.ci/fuzz-count $(FUZZ_INPUTS) 1000000
 
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck, and shellcheck where it is installed

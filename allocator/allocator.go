@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"muster/allocator/keyring"
 )
 
 // Observer counts what operators ask about. Names are a closed list: see docs/operations.md.
@@ -22,7 +24,9 @@ type Observer interface {
 type Config struct {
 	Inventory      Inventory
 	Ledger         Ledger
-	Secret         []byte // at least 16 bytes, the same on every server of an installation
+	Secret         []byte        // at least 16 bytes, the same on every server of an installation
+	Keys           *keyring.Ring // valid; default: all follow from the secret
+	Upkeep         Upkeep        // of people's details; default: none
 	Postcodes      Postcodes
 	Nearest        Nearest
 	Limits         Limits
@@ -38,6 +42,8 @@ type Allocator struct {
 	inventory      Inventory
 	ledger         Ledger
 	secret         Secret
+	custodian      *Custodian
+	kept           Upkeep
 	postcodes      Postcodes
 	limits         Limits
 	clock          Clock
@@ -87,9 +93,12 @@ func New(c Config) (*Allocator, error) {
 	need(len(c.Secret) >= 16, "secret of at least 16 bytes")
 	need(c.Postcodes != nil, "postcodes")
 	need(c.Nearest != nil, "index of points")
-	faults = append(faults, c.Limits.Validate())
+	faults = append(faults, c.Limits.Validate(), c.Upkeep.Retention.Validate())
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
+	}
+	if c.Keys == nil {
+		c.Keys = keyring.Derived()
 	}
 	if c.Clock == nil {
 		c.Clock = systemClock{}
@@ -104,11 +113,12 @@ func New(c Config) (*Allocator, error) {
 		c.Observer = noObserver{}
 	}
 	a := &Allocator{
-		inventory: c.Inventory, ledger: c.Ledger, secret: NewSecret(c.Secret), postcodes: c.Postcodes,
+		inventory: c.Inventory, ledger: c.Ledger, secret: NewSecretWith(c.Secret, c.Keys), postcodes: c.Postcodes,
 		limits: c.Limits.WithDefaults(), clock: c.Clock, log: c.Log, observer: c.Observer, createServices: c.CreateServices,
 		pace: pacer{c.Random}, checks: make([]slotChecks, c.Inventory.Shards()),
 		directory: newDirectory(c.Nearest, c.Inventory.Shards()), lifetime: context.Background(),
 	}
+	a.custodian, a.kept = NewCustodian(c.Ledger, a.secret, c.Log, c.Observer), c.Upkeep
 	a.epochs = newEpochKeeper(c.Inventory, c.Ledger, c.Log, c.Observer.Count, a.pace)
 	a.combine()
 	return a, nil
@@ -181,6 +191,9 @@ func (a *Allocator) Start(ctx context.Context) error {
 	a.background.Go(func() { a.refresh(running, since) })
 	a.background.Go(func() { a.reconcile(running) })
 	a.background.Go(func() { a.makePlanned(running) })
+	if a.kept.Every > 0 {
+		a.background.Go(func() { a.upkeep(running, a.kept) })
+	}
 	return nil
 }
 

@@ -230,7 +230,7 @@ func FuzzToken(f *testing.F) {
 }
 
 func signature(s *Secret, body []byte) []byte {
-	sum := s.hold.sumBytes(body)
+	sum := s.hold.keys[0].sumBytes(body)
 	return sum[:signatureBytes]
 }
 
@@ -255,6 +255,19 @@ func FuzzReference(f *testing.F) {
 			if again, ok := ParseReference(key.Reference()); !ok || again != key {
 				t.Errorf("%q: %d is written as %s", text, key, key.Reference())
 			}
+		}
+	})
+}
+
+// FuzzManageTokens: nothing opens a booking but its own token.
+func FuzzManageTokens(f *testing.F) {
+	secret := NewSecret([]byte("0123456789abcdef"))
+	f.Add(int64(42), secret.ManageToken(42))
+	f.Add(int64(42), secret.ManageToken(43))
+	f.Add(int64(7), "")
+	f.Fuzz(func(t *testing.T, key int64, token string) {
+		if secret.Manages(BookingKey(key), token) && token != secret.ManageToken(BookingKey(key)) {
+			t.Errorf("%q opens booking %d", token, key)
 		}
 	})
 }

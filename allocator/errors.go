@@ -43,6 +43,8 @@ const (
 	CodeOverloaded          Code = "OVERLOADED"            // ours
 	CodeUnavailable         Code = "INVENTORY_UNAVAILABLE" // the shard of that site cannot be reached
 	CodeLedgerUnavailable   Code = "LEDGER_UNAVAILABLE"    //
+	CodeWaitingRoom         Code = "WAITING_ROOM"          // holds need a pass now: queue first
+	CodeTicketUnknown       Code = "TICKET_UNKNOWN"        // no ticket of this waiting room, or its call is over
 	CodeInternal            Code = "INTERNAL"              //
 )
 
@@ -52,7 +54,8 @@ var Codes = []Code{
 	CodeOutsideWindow, CodeNotEligible, CodeHoldUnknown, CodeHoldExpired, CodeHoldReleased, CodeHoldRevoked, CodeHoldLost,
 	CodeHoldBooked, CodeAlreadyBooked, CodeNHSNumberInvalid, CodeIdempotencyMismatch, CodeInProgress, CodeOutcomeUnknown,
 	CodeRevisionMismatch, CodeBookingUnknown, CodeBookingEnded, CodeTransitionRefused, CodeWebhookUnknown, CodeWebhookLimit,
-	CodeUnauthorised, CodeForbidden, CodeRateLimited, CodeOverloaded, CodeUnavailable, CodeLedgerUnavailable, CodeInternal,
+	CodeUnauthorised, CodeForbidden, CodeRateLimited, CodeOverloaded, CodeUnavailable, CodeLedgerUnavailable,
+	CodeWaitingRoom, CodeTicketUnknown, CodeInternal,
 }
 
 // Error is a refusal with its code. Cause, when present, is for logs only and never reaches a client.

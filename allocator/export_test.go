@@ -1,6 +1,12 @@
 package allocator
 
-import "time"
+import (
+	"context"
+	"hash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
 
 // Snapshot lets tests put into a server's memory what otherwise the ledger and the change feed tell.
 type Snapshot struct{ a *Allocator }
@@ -50,3 +56,46 @@ func (s Snapshot) Fed(at time.Time) {
 
 // RaceEnabled says whether the race detector watches.
 const RaceEnabled = raceEnabled
+
+// Work is what a server computed to show that somebody may open a booking.
+type Work struct{ Manage, Opened, OpenedBytes atomic.Int64 }
+
+// CountWork counts a server's work from now on.
+func CountWork(a *Allocator) *Work {
+	w := new(Work)
+	for i, key := range a.secret.manage.keys {
+		a.secret.manage.keys[i] = macKey{&sync.Pool{New: func() any {
+			s := key.states.Get().(*macState)
+			return &macState{hash: countedHash{s.hash, &w.Manage}}
+		}}}
+	}
+	open := a.secret.opens
+	a.secret.opens = func(bind, sealed []byte) ([]byte, error) {
+		w.Opened.Add(1)
+		w.OpenedBytes.Add(int64(len(sealed)))
+		return open(bind, sealed)
+	}
+	return w
+}
+
+// countedHash counts sums.
+type countedHash struct {
+	hash.Hash
+	sums *atomic.Int64
+}
+
+func (h countedHash) Sum(b []byte) []byte {
+	h.sums.Add(1)
+	return h.Hash.Sum(b)
+}
+
+// CustodianOf is a server's own.
+func CustodianOf(a *Allocator) *Custodian { return a.custodian }
+
+// UpkeepStep sweeps one page, where a pass is due.
+func (c *Custodian) UpkeepStep(ctx context.Context, u Upkeep) (bool, error) {
+	return c.upkeepStep(ctx, u)
+}
+
+// SweepPage is how many payloads are swept at once.
+const SweepPage = sweepPage

@@ -1,10 +1,6 @@
 package allocator
 
 import (
-	"crypto/cipher"
-	"crypto/ed25519"
-	"crypto/hmac"
-	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
 	"strings"
@@ -71,33 +67,6 @@ const BookingKeyBits = 60
 
 // PersonKey is HMAC(secret, NHS number): the only form in which the number leaves the confirm. Zero means none.
 type PersonKey [16]byte
-
-// Secret derives every key of an installation from one secret: a key per purpose (HMAC-SHA-256 as a pseudo-random
-// function, with the purpose as its label).
-type Secret struct {
-	request, booking, person, hold, manage macKey
-
-	worklist [32]byte // seed of the key that signs worklists
-	trail    [32]byte // key that seals the audit trail
-
-	personal cipher.AEAD // of people's details; safe for concurrent use
-	webhooks cipher.AEAD // of the secrets that sign webhooks
-}
-
-// NewSecret takes at least 16 bytes of secret material.
-func NewSecret(material []byte) Secret {
-	root := newMacKey(material)
-	derive := func(purpose string) macKey {
-		key := root.sum("muster/v1", purpose)
-		return newMacKey(key[:])
-	}
-	sealing := func(purpose string) cipher.AEAD { return newCipher(root.sum("muster/v1", purpose)) }
-	return Secret{
-		request: derive("request"), booking: derive("booking"), person: derive("person"), hold: derive("hold"),
-		manage: derive("manage"), worklist: root.sum("muster/v1", "worklist"), personal: sealing("personal"),
-		trail: root.sum("muster/v1", "trail"), webhooks: sealing("webhooks"),
-	}
-}
 
 // Request derives the key of a client's request at a site.
 func (s *Secret) Request(client, idempotencyKey string, site SiteID) (k RequestKey) {
@@ -208,27 +177,6 @@ func gfMultiply(a, b byte) (product byte) {
 		}
 	}
 	return product
-}
-
-var manageEncoding = base32.NewEncoding(alphabet).WithPadding(base32.NoPadding)
-
-// ManageToken is the secret that opens a booking: 26 characters, derived from its key and hold, the same whenever the
-// confirm is repeated. Unlike the reference it is never shown again.
-func (s *Secret) ManageToken(k BookingKey) string {
-	reference := k.reference()
-	sum := s.manage.sum(string(reference[:]))
-	return manageEncoding.EncodeToString(sum[:16])
-}
-
-// WorklistKey signs worklists. Its public half may be known to anyone.
-func (s *Secret) WorklistKey() ed25519.PrivateKey { return ed25519.NewKeyFromSeed(s.worklist[:]) }
-
-// TrailKey seals the audit trail.
-func (s *Secret) TrailKey() [32]byte { return s.trail }
-
-// Manages says, in constant time, whether the token opens the booking.
-func (s *Secret) Manages(k BookingKey, token string) bool {
-	return hmac.Equal([]byte(s.ManageToken(k)), []byte(token))
 }
 
 // ValidNHSNumber normalises an NHS number (spaces and hyphens dropped) and checks its check digit (modulus 11, NHS Data

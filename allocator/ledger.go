@@ -17,6 +17,8 @@ type Ledger interface {
 	// Agree lets all servers of an installation agree on a setting: it returns what is stored under the name, storing the
 	// candidate first where there is nothing yet.
 	Agree(ctx context.Context, name string, candidate []byte) ([]byte, error)
+	// Amend makes a setting that is still was into now, and answers what is stored then; nothing for a name that is not there.
+	Amend(ctx context.Context, name string, was, now []byte) ([]byte, error)
 
 	// Epochs lists the current epoch of each shard that has one.
 	Epochs(ctx context.Context) (map[int]ShardEpoch, error)
@@ -70,6 +72,16 @@ type Ledger interface {
 	// Bookings reads rows by key, void ones included; unknown keys are left out. Rows that are read, here and below, are in
 	// no particular order, and never marked Unsupported: see MarkUnsupported.
 	Bookings(ctx context.Context, keys []BookingKey) ([]Booking, error)
+	// Booking reads a row that is not void, for whom it may be shown to; ok is false for any other, which the statement
+	// itself leaves out.
+	Booking(ctx context.Context, key BookingKey, subject Subject) (row Booking, ok bool, err error)
+	// PersonBookings lists up to limit rows of a person, of any status, by key.
+	PersonBookings(ctx context.Context, person PersonKey, limit int) ([]Booking, error)
+	// Payloads lists up to limit rows that have a payload, by key, after the given one.
+	Payloads(ctx context.Context, after BookingKey, limit int) ([]Payload, error)
+	// Reseal replaces payloads, each only where it still is as it was, and answers how many it replaced. Nothing else of the
+	// rows changes, neither their version nor their events.
+	Reseal(ctx context.Context, items []Resealing) (int, error)
 	// Slot reads a day's document and the live rows of one of its slots, as of one instant.
 	Slot(ctx context.Context, slot SlotID, date Date) (Day, []Booking, error)
 	// DayBookings reads a day's document and every row of that date, ended ones included and void ones not.
@@ -221,6 +233,27 @@ type TransitionResult struct {
 	Refused bool // To cannot follow the present status
 	Changed bool // false where the booking had that status already
 	Booking Booking
+}
+
+// Subject says whose bookings may be read: where it is bound, those at the sites of a publisher; of none where that is "".
+type Subject struct {
+	Bound     bool
+	Publisher string
+}
+
+// Payload is a row's encrypted details, with what says how long they are kept.
+type Payload struct {
+	Key    BookingKey
+	Date   Date
+	Status Status
+	Sealed []byte
+}
+
+// Resealing asks for another payload of a row. Was and Now may be none; nobody: the row is no longer anybody's, either.
+type Resealing struct {
+	Key      BookingKey
+	Was, Now []byte
+	Nobody   bool
 }
 
 // SiteLedger is what the ledger knows of a site.

@@ -14,45 +14,48 @@ import (
 // errBookingUnknown is the one answer for a booking that does not exist and for one that is not the caller's.
 func errBookingUnknown() error { return Refuse(CodeBookingUnknown, "no such booking") }
 
-// openBooking finds a booking for whoever may see it, and its person's details where they open.
+// openBooking finds a booking for whoever may see it, and its person's details where they open. Whether a reference that is
+// written rightly is anybody's makes no difference to what is done: one token is computed, one row is asked for (by staff,
+// among those of their own sites only), and one payload is opened, of nobody where there is none.
 func (a *Allocator) openBooking(ctx context.Context, access *BookingAccess) (*Booking, *Person, error) {
 	key, ok := ParseReference(access.Reference)
 	if !ok {
 		return nil, nil, errBookingUnknown()
 	}
-	managed := access.ManageToken != "" && a.secret.Manages(key, access.ManageToken)
+	managed := a.secret.Manages(key, access.ManageToken)
 	if !managed && !access.Staff && !access.HasBirth {
 		return nil, nil, errBookingUnknown()
 	}
-	rows, err := a.ledger.Bookings(ctx, []BookingKey{key})
+	var subject Subject
+	if access.Staff && !managed {
+		subject = Subject{Bound: access.Caller.Bound, Publisher: access.Caller.Organisation}
+	}
+	row, found, err := a.ledger.Booking(ctx, key, subject)
 	if err != nil {
 		return nil, nil, ledgerError(err)
 	}
-	if len(rows) == 0 || rows[0].Status == StatusVoid {
+	person := a.details(&row)
+	born := access.HasBirth && person.HasBirth && subtle.ConstantTimeEq(int32(person.DateOfBirth), int32(access.DateOfBirth)) == 1
+	if !found || !managed && !access.Staff && !born {
 		return nil, nil, errBookingUnknown()
 	}
-	row := &rows[0]
-	if access.Staff && !managed {
-		switch _, err := a.ownSite(ctx, row.Slot.Site, access.Caller); {
-		case CodeOf(err) == CodeSiteUnknown:
-			return nil, nil, errBookingUnknown()
-		case err != nil:
-			return nil, nil, err
-		}
-		managed = true
-	}
-	person, err := a.secret.unseal(row.Key, row.Sealed)
-	if err != nil {
-		a.log.Error("a booking's details do not open", "booking", row.Key.Reference(), "error", err)
-		person = &Person{}
-	}
-	if !managed && !(person.HasBirth && subtle.ConstantTimeEq(int32(person.DateOfBirth), int32(access.DateOfBirth)) == 1) {
-		return nil, nil, errBookingUnknown()
-	}
-	if !managed {
+	if !managed && !access.Staff {
 		person.NHSNumber = ""
 	}
-	return row, person, nil
+	return &row, person, nil
+}
+
+// details opens a booking's details; what was deleted, or does not open, is empty.
+func (a *Allocator) details(row *Booking) *Person {
+	person, err := a.secret.unseal(row.Key, row.Sealed)
+	switch {
+	case err == nil:
+		return person
+	case !errors.Is(err, errNoDetails):
+		a.observer.Count("details_unreadable")
+		a.log.Error("a booking's details do not open", "booking", row.Key.Reference(), "error", err)
+	}
+	return new(Person)
 }
 
 // Booking shows a booking to its owner or to staff.
@@ -228,18 +231,22 @@ func (a *Allocator) DayBookings(ctx context.Context, site SiteID, date Date) ([]
 	views := make([]BookingView, len(rows))
 	for i := range rows {
 		views[i] = a.view(&rows[i], entry)
-		if views[i].Person, err = a.secret.unseal(rows[i].Key, rows[i].Sealed); err != nil {
-			a.log.Error("a booking's details do not open", "booking", rows[i].Key.Reference(), "error", err)
-		}
+		views[i].Person = a.details(&rows[i])
 	}
 	return views, nil
 }
 
-// WorklistKey is the installation's own, the same on each of its servers.
-func (a *Allocator) WorklistKey() ed25519.PrivateKey { return a.secret.WorklistKey() }
+// Seals are the installation's own.
+func (a *Allocator) Seals() *Seals { return a.secret.Seals() }
+
+// WorklistKeys are the installation's own: the first one signs.
+func (a *Allocator) WorklistKeys() []ed25519.PrivateKey { return a.secret.WorklistKeys() }
 
 // TrailKey is the installation's own, the same on each of its servers.
 func (a *Allocator) TrailKey() [32]byte { return a.secret.TrailKey() }
+
+// VisitorKey is the installation's own, the same on each of its servers.
+func (a *Allocator) VisitorKey() [32]byte { return a.secret.VisitorKey() }
 
 // WalkIn books a free place for someone who is there (staff): a hold and its confirm at once, in the slot asked for or
 // else in the one nearest to now that has room. A refusal is final for its Idempotency-Key.
@@ -335,15 +342,11 @@ func (a *Allocator) walkedIn(ctx context.Context, r *WalkInRequest) (BookingView
 	if err != nil {
 		return BookingView{}, false, err
 	}
-	person, err := a.secret.unseal(key, rows[0].Sealed)
-	if err != nil {
-		return BookingView{}, false, err
-	}
 	asked := r.Person
 	if number, ok := ValidNHSNumber(asked.NHSNumber); ok {
 		asked.NHSNumber = number
 	}
-	if *person != asked || rows[0].Service != r.Service {
+	if *a.details(&rows[0]) != asked || rows[0].Service != r.Service {
 		return BookingView{}, false, Refuse(CodeIdempotencyMismatch, "this Idempotency-Key was used for another walk-in")
 	}
 	v := a.view(&rows[0], entry)

@@ -54,6 +54,9 @@ func TestFreeCapacityIsTheSumOfAvailability(t *testing.T) {
 				if sums[service] == 0 || free[service] != sums[service] {
 					t.Errorf("by %s, %d of %s are free, and citizens see %d", by, free[service], service, sums[service])
 				}
+				if left, err := a.Remaining(ctx, service, "", 0); err != nil || left != sums[service] {
+					t.Errorf("%d of %s remain (%v), and citizens see %d", left, service, err, sums[service])
+				}
 			}
 		}
 		reply, err := a.FreeCapacity(ctx, allocator.FreeCapacityRequest{By: allocator.AreaSite, Service: "RSV", From: w.day, To: w.day})
@@ -64,6 +67,9 @@ func TestFreeCapacityIsTheSumOfAvailability(t *testing.T) {
 			if want := map[string]int{"S1": 1, "S2": 2}[r.Area]; r.Booked != want {
 				t.Errorf("%s has %d booked, not %d", r.Area, r.Booked, want)
 			}
+		}
+		if _, err := a.Remaining(ctx, "RSV", "ZZ9", 50_000); allocator.CodeOf(err) != allocator.CodePostcodeUnknown {
+			t.Errorf("near nowhere: %v", err)
 		}
 		for _, bad := range []allocator.FreeCapacityRequest{{From: 10, To: 9}, {From: 1, To: 93}, {Service: "NONE"}} {
 			if _, err := a.FreeCapacity(ctx, bad); err == nil {

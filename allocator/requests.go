@@ -23,7 +23,8 @@ type HoldRequest struct {
 	Caller         Caller
 	IdempotencyKey string // "": the request is never taken for a repeat
 	Claims         []ClaimRequest
-	keyed          bool // the key is the client's
+	Pass           string // of a waiting room; the allocator itself asks for none
+	keyed          bool   // the key is the client's
 }
 
 // ClaimRequest names one place that is wanted.

@@ -1,15 +1,11 @@
 package allocator
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"crypto/hmac"
-	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 )
 
 // leg is one site's part of a hold: a grant with what is needed to confirm it even when the inventory has lost it.
@@ -46,7 +42,8 @@ func (t *ticket) claims() (n int) {
 }
 
 const (
-	ticketVersion  = 1
+	ticketVersion  = 1 // signed by key 0
+	numberedTicket = 2 // the key's number follows
 	signatureBytes = 16
 	maxTokenBytes  = 4096
 )
@@ -56,7 +53,11 @@ var tokenEncoding = base64.RawURLEncoding.Strict()
 // sign writes a ticket as an opaque token: URL-safe, self-contained, and refused when any byte of it differs.
 func (s *Secret) sign(t *ticket) string {
 	var room [256]byte
-	b := append(room[:0], ticketVersion, byte(len(t.Legs)))
+	b := append(room[:0], ticketVersion)
+	if id := s.hold.active; id != 0 {
+		b = append(room[:0], numberedTicket, id)
+	}
+	b = append(b, byte(len(t.Legs)))
 	for i := range t.Legs {
 		l := &t.Legs[i]
 		b = append(append(b, l.ID.Key[:]...), l.ID.Stamp[:]...)
@@ -74,7 +75,7 @@ func (s *Secret) sign(t *ticket) string {
 			b = binary.AppendUvarint(b, uint64(c.Place))
 		}
 	}
-	signature := s.hold.sumBytes(b)
+	signature := s.hold.keys[s.hold.active].sumBytes(b)
 	b = append(b, signature[:signatureBytes]...)
 	var text [512]byte
 	return string(tokenEncoding.AppendEncode(text[:0], b))
@@ -93,16 +94,23 @@ func (s *Secret) open(token string) (*ticket, error) {
 	}
 	var room [512]byte
 	b, err := tokenEncoding.AppendDecode(room[:0], []byte(token))
-	if err != nil || len(b) < signatureBytes+2 {
+	if err != nil || len(b) < signatureBytes+3 || tokenEncoding.EncodedLen(len(b)) != len(token) { // base64 skips line ends
 		return nil, errToken
 	}
 	body, signature := b[:len(b)-signatureBytes], b[len(b)-signatureBytes:]
-	right := s.hold.sumBytes(body)
-	if !hmac.Equal(right[:signatureBytes], signature) || body[0] != ticketVersion {
+	id, rest := byte(0), body[1:]
+	if body[0] == numberedTicket {
+		id, rest = body[1], body[2:]
+	}
+	if !s.hold.knows(id) {
 		return nil, errToken
 	}
-	r := &reader{rest: body[2:]}
-	t := &ticket{Legs: make([]leg, body[1])}
+	right := s.hold.keys[id].sumBytes(body)
+	if !hmac.Equal(right[:signatureBytes], signature) || body[0] > numberedTicket || body[0] == 0 {
+		return nil, errToken
+	}
+	r := &reader{rest: rest[1:]}
+	t := &ticket{Legs: make([]leg, rest[0])}
 	for i := range t.Legs {
 		r.leg(&t.Legs[i])
 	}
@@ -180,20 +188,6 @@ type sealedPerson struct {
 	Landline    string `json:"landline,omitempty"`
 }
 
-// personalKeyID says which key sealed a payload, so that keys can change.
-const personalKeyID = 1
-
-// seal encrypts a person's details with AES-256-GCM, bound to the booking they belong to: key id, nonce, ciphertext.
-func (s *Secret) seal(key BookingKey, p *Person) []byte {
-	reference := key.reference()
-	header := 1 + s.personal.NonceSize()
-	out := make([]byte, header, 192) // mostly enough
-	out[0] = personalKeyID
-	rand.Read(out[1:])
-	whole := appendPerson(out, p)
-	return s.personal.Seal(whole[:header], whole[1:header], whole[header:], reference[:])
-}
-
 // appendPerson writes a person's sealedPerson as encoding/json does.
 func appendPerson(b []byte, p *Person) []byte {
 	b = append(b, '{')
@@ -219,22 +213,13 @@ func appendPerson(b []byte, p *Person) []byte {
 	return append(b, '}')
 }
 
-// unseal decrypts what seal wrote.
-func (s *Secret) unseal(key BookingKey, sealed []byte) (*Person, error) {
-	gcm, reference := s.personal, key.reference()
-	if len(sealed) < 1+gcm.NonceSize() || sealed[0] != personalKeyID {
-		return nil, errors.New("sealed details are of an unknown key or cut short")
-	}
-	nonce, body := sealed[1:1+gcm.NonceSize()], sealed[1+gcm.NonceSize():]
-	plain, err := gcm.Open(nil, nonce, body, reference[:])
-	if err != nil {
-		return nil, fmt.Errorf("sealed details do not open: %w", err)
-	}
+// readPerson reads what appendPerson wrote.
+func readPerson(plain []byte) (p *Person, err error) {
 	var doc sealedPerson
 	if err := json.Unmarshal(plain, &doc); err != nil {
-		return nil, fmt.Errorf("sealed details: %w", err)
+		return nil, err
 	}
-	p := &Person{
+	p = &Person{
 		NHSNumber: doc.NHSNumber, GivenName: doc.GivenName, FamilyName: doc.FamilyName, Email: doc.Email, Phone: doc.Phone, Landline: doc.Landline,
 	}
 	if doc.DateOfBirth != "" {
@@ -242,17 +227,4 @@ func (s *Secret) unseal(key BookingKey, sealed []byte) (*Person, error) {
 		p.HasBirth = err == nil
 	}
 	return p, err
-}
-
-// newCipher is AES-256-GCM.
-func newCipher(key [32]byte) cipher.AEAD {
-	block, err := aes.NewCipher(key[:])
-	if err != nil {
-		panic(err) // only a key of another length is refused
-	}
-	gcm, err := cipher.NewGCM(block)
-	if err != nil {
-		panic(err) // AES has blocks of the one size that GCM takes
-	}
-	return gcm
 }

@@ -2,39 +2,100 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
+
+	"muster/admission"
+	"muster/allocator"
 )
 
-// class is a kind of work with bounds of its own.
+// class is a kind of work with bounds of its own, in order of precedence.
 type class int
 
 const (
-	classFree class = iota // answered from memory; not bounded
-	classConfirm
+	classFinish class = iota // of those who are inside: confirm, cancel, release, extend, and what they look up
 	classHold
 	classSearch
 	classStaff
 	classBulk
 	classFeed
+	classes
+	classFree class = -1 // answered from memory; not bounded
 )
 
-func (a Admission) gates() map[class]Gate {
-	return map[class]Gate{
-		classConfirm: a.Confirm, classHold: a.Hold, classSearch: a.Search, classStaff: a.Staff, classBulk: a.Bulk, classFeed: a.Feed,
+// gates are the bounds of all classes, by class.
+func (a Admission) gates() [classes]Gate {
+	return [classes]Gate{classFinish: a.Finish, classHold: a.Hold, classSearch: a.Search, classStaff: a.Staff, classBulk: a.Bulk, classFeed: a.Feed}
+}
+
+var classNames = [classes]string{classFinish: "finish", classHold: "hold", classSearch: "search", classStaff: "staff", classBulk: "bulk", classFeed: "feed"}
+
+// house is where requests are let in, class by class.
+type house struct {
+	gate      *admission.Gate
+	deadlines [classes]deadline
+}
+
+func newHouse(a Admission) (*house, error) {
+	h := new(house)
+	var bounds [classes]admission.Bounds
+	for c, g := range a.gates() {
+		h.deadlines[c].after = g.Deadline
+		bounds[c] = admission.Bounds{
+			Name: classNames[c], Reserve: min(g.Reserve, g.Concurrency), Floor: min(g.Floor, g.Concurrency), Ceiling: g.Concurrency, Latency: g.Latency,
+			Queue: g.Queue, Wait: g.Wait, Target: min(g.Target, g.Wait),
+		}
+	}
+	var err error
+	if h.gate, err = admission.New(a.Shared, bounds[:]...); err != nil {
+		return nil, fmt.Errorf("admission: %w", err)
+	}
+	return h, nil
+}
+
+// stay is a place that somebody was let into. The zero value is none.
+type stay struct {
+	class class
+	since time.Time
+}
+
+// enter waits for a place, as long as the class allows.
+func (h *house) enter(c class) (stay, context.Context, admission.Reason) {
+	arrived := time.Now()
+	d := &h.deadlines[c]
+	if reason := h.gate.Enter(int(c), arrived.Add(d.after)); reason != admission.Admitted {
+		return stay{}, nil, reason
+	}
+	return stay{c, time.Now()}, d.from(arrived), admission.Admitted
+}
+
+// leave gives a place back, once.
+func (h *house) leave(s *stay) {
+	if !s.since.IsZero() {
+		h.gate.Leave(int(s.class), time.Since(s.since))
+		*s = stay{}
 	}
 }
 
-// gate lets a bounded number of requests in, and a bounded number wait a bounded time.
-type gate struct {
-	bounds   Gate
-	slots    chan struct{}
-	waiting  atomic.Int64
-	deadline deadline
+// refuse is the answer to a request, or to an item of a batch, that was not let in.
+func (s *Server) refuse(r *route) error {
+	s.metrics.refused.WithLabelValues(r.operation).Inc()
+	if rooms := s.options.Rooms; rooms != nil && r.class <= classHold {
+		rooms.Shed(r.class == classFinish)
+	}
+	return &allocator.Error{Code: allocator.CodeOverloaded, Detail: overloaded, RetryAfter: s.house.gate.Back(int(r.class))}
 }
 
-func newGate(g Gate) *gate {
-	return &gate{bounds: g, slots: make(chan struct{}, g.Concurrency), deadline: deadline{after: g.Deadline}}
+const overloaded = "too many requests of this kind are running"
+
+// admit waits for a place of the route's class, which whoever is let in gives back.
+func (s *Server) admit(r *route) (stay, context.Context, error) {
+	in, ctx, reason := s.house.enter(r.class)
+	if reason != admission.Admitted {
+		return in, nil, s.refuse(r)
+	}
+	return in, ctx, nil
 }
 
 // deadline gives requests their time. A timer and a channel for each would cost more than many a request: those that
@@ -67,27 +128,3 @@ func (d *deadline) from(now time.Time) context.Context {
 	}
 	return ctx
 }
-
-// enter says whether the caller is in; whoever is in must leave. It blocks for at most the gate's wait.
-func (g *gate) enter() bool {
-	select {
-	case g.slots <- struct{}{}:
-		return true
-	default:
-	}
-	if g.waiting.Add(1) > int64(g.bounds.Queue) {
-		g.waiting.Add(-1)
-		return false
-	}
-	defer g.waiting.Add(-1)
-	timer := time.NewTimer(g.bounds.Wait)
-	defer timer.Stop()
-	select {
-	case g.slots <- struct{}{}:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
-
-func (g *gate) leave() { <-g.slots }

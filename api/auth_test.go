@@ -269,7 +269,7 @@ func TestLookupLimits(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	w := serve(t, Options{
 		Now: func() time.Time { return now }, AddressHeader: "X-Forwarded-For",
-		LookupsPerAddress: Rate{6, 10 * time.Second}, LookupsPerReference: Rate{3, time.Minute},
+		LookupsPerAddress: Rate{Burst: 6, Every: 10 * time.Second}, LookupsPerReference: Rate{Burst: 3, Every: time.Minute},
 	}, engine)
 	at := func(key allocator.BookingKey) string {
 		return "/v1/bookings/" + key.Reference() + "?dateOfBirth=1950-02-01"
@@ -289,8 +289,8 @@ func TestLookupLimits(t *testing.T) {
 	}
 	w.call("GET", at(3), "", from...).wants(200)
 	w.call("GET", "/v1/bookings/nonsense?dateOfBirth=1950-02-01", "", from...).refused(404, allocator.CodeBookingUnknown)
-	w.call("GET", at(4), "", "X-Forwarded-For", "2001:db8::ffff:1").refused(429, allocator.CodeRateLimited) // the same /64
-	w.call("GET", at(4), "", "X-Forwarded-For", "2001:db8:0:1::1").wants(200)
+	w.call("GET", at(4), "", "X-Forwarded-For", "2001:db8::ffff:1").refused(429, allocator.CodeRateLimited) // the same /56
+	w.call("GET", at(4), "", "X-Forwarded-For", "2001:db8:0:100::1").wants(200)
 	now = now.Add(10 * time.Second)
 	w.call("GET", at(5), "", from...).wants(200)
 	w.call("GET", at(5), "", append(from, "Authorization", "Manage T")...).wants(200) // tokens are not guessed
@@ -304,7 +304,7 @@ func TestRightLookupsAreFree(t *testing.T) {
 		return someBooking(), refusal
 	}}
 	w := serve(t, Options{
-		Now: func() time.Time { return now }, LookupsPerAddress: Rate{100, time.Second}, LookupsPerReference: Rate{2, time.Minute},
+		Now: func() time.Time { return now }, LookupsPerAddress: Rate{Burst: 100, Every: time.Second}, LookupsPerReference: Rate{Burst: 2, Every: time.Minute},
 	}, engine)
 	at := "/v1/bookings/" + someKey.Reference()
 	for range 5 {

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/valyala/fasthttp"
 
@@ -51,10 +50,11 @@ func (s *Server) batchHolds(_ context.Context, x *exchange) (reply, error) {
 	}
 	return x.batch("holds", func(o object, item *batchItem) error {
 		req := allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: o.idempotencyKey("idempotencyKey")}
-		req.Claims = decodeClaims(o, "idempotencyKey")
+		req.Pass = o.text("waitingRoomPass", optional, maxPassBytes)
+		req.Claims = decodeClaims(o, "idempotencyKey", "waitingRoomPass")
 		item.key = req.IdempotencyKey
 		item.do = func(ctx context.Context) (itemView, error) {
-			h, err := s.engine.Hold(ctx, req)
+			h, err := x.hold(ctx, req)
 			if err != nil {
 				return itemView{}, err
 			}
@@ -77,7 +77,7 @@ func (s *Server) batchConfirmations(_ context.Context, x *exchange) (reply, erro
 		decodePeople(o, &req, today)
 		item.key = token
 		item.do = func(ctx context.Context) (itemView, error) {
-			views, err := s.confirm(ctx, req)
+			views, err := x.book(ctx, req)
 			return itemView{Bookings: views}, err
 		}
 		return o.d.fail()
@@ -95,7 +95,7 @@ func (x *exchange) batch(name string, decode func(object, *batchItem) error) (re
 		items[i].at = o.at
 		items[i].err = decode(o, &items[i])
 	}
-	x.leaveGate()
+	x.server.house.leave(&x.stay)
 	var running sync.WaitGroup
 	for _, strand := range strands(items) {
 		running.Go(func() { x.runStrand(strand) })
@@ -168,15 +168,14 @@ func strands(items []batchItem) (all [][]*batchItem) {
 
 // runStrand does the items of a strand, one after the other.
 func (x *exchange) runStrand(strand []*batchItem) {
-	g := x.server.gates[x.route.class]
-	if err := x.server.admit(x.route, g); err != nil {
+	in, ctx, err := x.server.admit(x.route)
+	if err != nil {
 		for _, item := range strand {
 			item.err = err
 		}
 		return
 	}
-	defer g.leave()
-	ctx := g.deadline.from(time.Now())
+	defer x.server.house.leave(&in)
 	for _, item := range strand {
 		if ctx.Err() != nil {
 			item.err = allocator.Refuse(allocator.CodeOverloaded, "no time was left after the earlier items of the same key; nothing was done")
@@ -220,8 +219,8 @@ func (x *exchange) itemResult(item *batchItem) itemView {
 	if item.err != nil {
 		e, p := refusalOf(item.err), x.problem(item.err)
 		code = p.Code
-		view = itemView{Status: p.Status, RetryAfter: retryAfter(e, p.Status), Problem: &p}
-		if ours(&p, e) {
+		view = itemView{Status: p.Status, RetryAfter: x.server.retryAfter(e, p.Status), Problem: &p}
+		if ours(&p, e) && x.server.worthALine(x.route.operation, p.Status) {
 			x.server.log.LogAttrs(context.Background(), levelOf(p.Status), "item failed", slog.String("requestId", x.id),
 				slog.String("operation", x.route.operation), slog.String("item", item.at), slog.Int("status", p.Status),
 				slog.String("code", string(p.Code)), slog.String("cause", causeOf(e)))

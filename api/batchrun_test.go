@@ -102,10 +102,10 @@ func TestBatchPanic(t *testing.T) {
 	if got[0].Status != 201 || got[1].Problem.Code != allocator.CodeInternal || got[2].Status != 201 || bytes.Contains(a.body, []byte("internals")) {
 		t.Errorf("%s", a.body)
 	}
-	if log := w.logs.String(); !strings.Contains(log, "internals") || !strings.Contains(log, `"requestId":"panic-request"`) {
+	if log := w.logs.String(); !strings.Contains(log, "TestBatchPanic") || strings.Contains(log, "internals") || !strings.Contains(log, `"requestId":"panic-request"`) {
 		t.Errorf("log %s", log)
 	}
-	if left := len(w.server.gates[classHold].slots); left != 0 {
+	if left := w.server.house.gate.States()[classHold].Running; left != 0 {
 		t.Errorf("%d places were not given back", left)
 	}
 }
@@ -174,7 +174,7 @@ func TestBatchAdmission(t *testing.T) {
 				t.Errorf("%+v", i)
 			}
 		}
-		if left := len(s.gates[classHold].slots); left != 0 {
+		if left := s.house.gate.States()[classHold].Running; left != 0 {
 			t.Errorf("%d places were not given back", left)
 		}
 	})

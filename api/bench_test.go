@@ -26,8 +26,7 @@ func (s *surge) Confirm(context.Context, allocator.ConfirmRequest) ([]allocator.
 	return s.bookings, nil
 }
 
-// benchmarkRoute sends one request again and again to the server's handler, on all cores, without a network. The handler must
-// answer 201.
+// benchmarkRoute sends one request again and again to the server's handler, without a network. The handler must answer 201.
 func benchmarkRoute(b *testing.B, path, body string) {
 	hold, _ := (&fake{}).Hold(context.Background(), allocator.HoldRequest{Claims: []allocator.ClaimRequest{{Site: "FA512", Service: "RSV:Adult", Start: slotStart}}})
 	hold.Token = benchToken
@@ -35,21 +34,27 @@ func benchmarkRoute(b *testing.B, path, body string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	handler := server.router()
-	b.ReportAllocs()
-	b.RunParallel(func(pb *testing.PB) {
-		var ctx fasthttp.RequestCtx
-		var r fasthttp.Request
+	benchmarkHandler(b, server.router(), fasthttp.StatusCreated, func(r *fasthttp.Request) {
 		r.Header.SetMethod(fasthttp.MethodPost)
 		r.Header.SetContentType("application/json")
 		r.SetRequestURI(path)
 		r.SetBodyString(body)
+	})
+}
+
+// benchmarkHandler sends one request again and again, on all cores.
+func benchmarkHandler(b *testing.B, handler fasthttp.RequestHandler, want int, write func(*fasthttp.Request)) {
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		var ctx fasthttp.RequestCtx
+		var r fasthttp.Request
+		write(&r)
 		ctx.Init(&r, nil, nil)
 		for pb.Next() {
 			ctx.Response.Reset()
 			ctx.ResetUserValues()
 			handler(&ctx)
-			if status := ctx.Response.StatusCode(); status != fasthttp.StatusCreated {
+			if status := ctx.Response.StatusCode(); status != want {
 				b.Errorf("%d: %s", status, ctx.Response.Body())
 				return
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
+	"muster/api/framing"
 )
 
 // readBody reads the body that the route wants, bounded. Bodies that are declared too large are refused before anything is kept,
@@ -53,6 +54,9 @@ func (x *exchange) readBody() error {
 		var timeout interface{ Timeout() bool }
 		if errors.As(err, &timeout) && timeout.Timeout() {
 			return refuseWith(fasthttp.StatusRequestTimeout, "the body did not arrive in time")
+		}
+		if fault := framing.Fault(""); errors.As(err, &fault) {
+			return allocator.Refuse(allocator.CodeInvalid, "%s", fault)
 		}
 		return allocator.Refuse(allocator.CodeInvalid, "the body broke off")
 	}

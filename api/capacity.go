@@ -143,6 +143,9 @@ func (u *upload) interrupt() {
 	_ = u.x.http.SetReadDeadline(time.Unix(1, 0))
 }
 
+// uploadYields is how long a batch of lines makes way for people.
+const uploadYields = time.Second
+
 // step works on the next batch of lines.
 func (u *upload) step() {
 	whole := true
@@ -161,6 +164,7 @@ func (u *upload) step() {
 	case u.table != nil:
 		u.publish(u.rows())
 	default:
+		u.x.server.house.gate.Yield(int(classBulk), uploadYields)
 		batch := u.batch()
 		u.done = batch[len(batch)-1].view.Line
 		u.publish(batch)

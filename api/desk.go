@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 
-	"github.com/go-jose/go-jose/v4"
-
 	"muster/allocator"
 	"muster/api/worklist"
 )
@@ -79,11 +77,11 @@ func (s *Server) writeDay(x *exchange, d *worklist.Day, form string) (r reply, e
 		r.contentType = "text/html; charset=utf-8"
 		return r, err
 	}
-	if s.options.WorklistKey == nil {
+	if len(s.options.WorklistKeys) == 0 {
 		return r, allocator.Refuse(allocator.CodeInvalid, "this server has no key to sign with")
 	}
 	h.Set("Content-Disposition", `attachment; filename="`+d.FileName("jws")+`"`)
-	r.content, err = worklist.Sign(s.options.WorklistKey, d)
+	r.content, err = worklist.Sign(s.options.WorklistKeys[0], d)
 	r.contentType = "application/jose"
 	return r, err
 }
@@ -93,9 +91,5 @@ func (s *Server) getWorklistKeys(_ context.Context, x *exchange) (reply, error) 
 	if err := x.noQuery(); err != nil {
 		return reply{}, err
 	}
-	keys := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
-	if s.options.WorklistKey != nil {
-		keys = worklist.Keys(s.options.WorklistKey)
-	}
-	return reply{body: keys}, nil
+	return reply{body: worklist.Keys(s.options.WorklistKeys...)}, nil
 }

@@ -7,7 +7,7 @@ import (
 	"muster/allocator"
 )
 
-// The replies of a surge, to holds and confirms, are written by hand; all others by encoding/json. Both write the same: a
+// The replies of a surge, to holds and confirms and to those who are refused, are written by hand; all others by encoding/json. Both write the same: a
 // test compares them for whatever the views may hold.
 
 // encoder is a view that writes itself.
@@ -135,11 +135,51 @@ func appendItem(b []byte, v *itemView) (_ []byte, err error) {
 		}
 	}
 	if v.Problem != nil {
-		refusal, err := json.Marshal(v.Problem)
+		if b, err = v.Problem.appendJSON(member(b, "problem")); err != nil {
+			return b, err
+		}
+	}
+	return append(b, '}'), nil
+}
+
+func (p *problem) appendJSON(b []byte) (_ []byte, err error) {
+	b = textMember(append(b, '{'), "type", p.Type)
+	b = textMember(b, "title", p.Title)
+	b = numberMember(b, "status", p.Status)
+	b = someText(b, "detail", p.Detail)
+	b = someText(b, "instance", p.Instance)
+	b = textMember(b, "code", p.Code)
+	if len(p.Errors) > 0 {
+		if b, err = listMember(b, "errors", p.Errors, appendFault); err != nil {
+			return b, err
+		}
+	}
+	if len(p.Alternatives) > 0 {
+		if b, err = listMember(b, "alternatives", p.Alternatives, appendAlternative); err != nil {
+			return b, err
+		}
+	}
+	if p.Current != nil {
+		current, err := json.Marshal(p.Current)
 		if err != nil {
 			return b, err
 		}
-		b = append(member(b, "problem"), refusal...)
+		b = append(member(b, "current"), current...)
 	}
 	return append(b, '}'), nil
+}
+
+func appendFault(b []byte, v *faultView) ([]byte, error) {
+	b = textMember(append(b, '{'), "pointer", v.Pointer)
+	return append(textMember(b, "detail", v.Detail), '}'), nil
+}
+
+func appendAlternative(b []byte, v *alternativeView) ([]byte, error) {
+	b = textMember(append(b, '{'), "siteId", v.SiteID)
+	b = textMember(b, "name", v.Name)
+	b = someText(b, "service", v.Service)
+	b = numberMember(b, "distanceMetres", v.DistanceMetres)
+	b = textMember(b, "start", v.Start)
+	b = numberMember(b, "length", v.Length)
+	return append(numberMember(b, "free", v.Free), '}'), nil
 }

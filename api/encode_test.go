@@ -57,7 +57,17 @@ func drawItem(t *rapid.T) itemView {
 	case 1:
 		v.Bookings = drawBookings(t)
 	default:
-		v.Problem = &problem{Title: text(t, "title"), Detail: text(t, "detail"), Errors: []faultView{{text(t, "at"), text(t, "fault")}}}
+		v.Problem = &problem{
+			Type: text(t, "type"), Title: text(t, "title"), Status: rapid.Int().Draw(t, "code"), Detail: text(t, "detail"), Instance: text(t, "instance"),
+			Code: allocator.Code(text(t, "code")), Errors: rapid.SliceOfN(rapid.Just(faultView{text(t, "at"), text(t, "fault")}), 0, 2).Draw(t, "faults"),
+			Alternatives: rapid.SliceOfN(rapid.Just(alternativeView{
+				SiteID: allocator.SiteID(text(t, "site")), Name: text(t, "name"), Service: allocator.ServiceCode(text(t, "service")),
+				DistanceMetres: rapid.Int().Draw(t, "metres"), Start: text(t, "start"), Length: rapid.Int16().Draw(t, "length"), Free: rapid.Int().Draw(t, "free"),
+			}), 0, 2).Draw(t, "alternatives"),
+		}
+		if rapid.Bool().Draw(t, "with the document") {
+			v.Problem.Current = map[string]string{text(t, "member"): text(t, "value")}
+		}
 	}
 	return v
 }

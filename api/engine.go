@@ -26,6 +26,10 @@ type Engine interface {
 	WalkIn(ctx context.Context, req allocator.WalkInRequest) (allocator.BookingView, error)
 	DayBookings(ctx context.Context, site allocator.SiteID, date allocator.Date) ([]allocator.BookingView, error)
 
+	// ExportPerson and ErasePerson are for operators only.
+	ExportPerson(ctx context.Context, nhsNumber string, caller allocator.Caller) (allocator.PersonExport, error)
+	ErasePerson(ctx context.Context, nhsNumber string, caller allocator.Caller) (allocator.Erasure, error)
+
 	// PutSite and PutService tell whether the thing is new.
 	PutSite(ctx context.Context, site allocator.Site, caller allocator.Caller) (allocator.Site, bool, error)
 	Site(ctx context.Context, id allocator.SiteID) (allocator.Site, error)

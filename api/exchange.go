@@ -15,6 +15,7 @@ import (
 	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
+	"muster/api/callers"
 )
 
 // exchange is one request and its reply. All that it hands out is copied out of fasthttp's buffers.
@@ -28,9 +29,10 @@ type exchange struct {
 	body    string
 	decoder decoder // of path, query, headers and body
 	code    allocator.Code
-	gate    *gate    // whose place the exchange has; nil: none
-	unlook  func()   // gives a look-up by date of birth back; nil where there was none
-	memory  *scratch // see scratch; nil: none yet
+	stay    stay             // the place that the exchange has
+	unlook  func()           // gives a look-up by date of birth back; nil where there was none
+	memory  *scratch         // see scratch; nil: none yet
+	visitor *callers.Visitor // see who; nil: not asked for yet
 
 	traced func(status int, code string) // ends the exchange's span; nil where requests are not traced
 
@@ -62,10 +64,14 @@ func (x *exchange) giveBack() {
 	if x.memory = nil; m == nil || cap(m.body) > most || cap(m.reply) > most || !m.parser.reset() {
 		return
 	}
-	clear(m.body)
-	clear(m.reply)
+	wipe(m.body)
+	wipe(m.reply)
 	scratches.Put(m)
 }
+
+// wipe empties memory that another exchange gets next. Tests fill it with what nobody sends, so that whoever still reads it is
+// found out.
+var wipe = func(b []byte) { clear(b) }
 
 // param is a path parameter, percent-decoded. What does not decode is as good as unknown: "".
 func (x *exchange) param(name string) string {
@@ -179,7 +185,7 @@ func contains(all []string, one string) bool {
 	return false
 }
 
-// address is where the request came from, with IPv6 cut to the /64 that one household has.
+// address is where the request came from, with IPv6 cut to the /56 that one household has.
 func (x *exchange) address() netip.Prefix {
 	address, _ := netip.AddrFromSlice(x.http.RemoteIP())
 	if name := x.server.options.AddressHeader; name != "" {
@@ -191,13 +197,7 @@ func (x *exchange) address() netip.Prefix {
 			}
 		}
 	}
-	address = address.Unmap()
-	bits := 32
-	if address.Is6() {
-		bits = 64
-	}
-	prefix, _ := address.Prefix(bits)
-	return prefix
+	return household(address)
 }
 
 // newRequestID makes an id that nobody else makes. It need not be hard to guess.

@@ -288,6 +288,22 @@ func (f *fake) Locate(postcode string) (string, float64, float64, string, error)
 	return "LS1 4AP", 53.7963, -1.5477, "unit", nil
 }
 
+func (f *fake) ExportPerson(_ context.Context, number string, _ allocator.Caller) (allocator.PersonExport, error) {
+	if _, ok := allocator.ValidNHSNumber(number); !ok {
+		return allocator.PersonExport{}, allocator.Refuse(allocator.CodeNHSNumberInvalid, "not a valid NHS number")
+	}
+	return allocator.PersonExport{Bookings: []allocator.ExportedBooking{
+		{Reference: someKey.Reference(), Site: "FA512", Start: slotStart, Length: 10, Service: "RSV:Adult", Status: allocator.StatusBooked,
+			RecordedAt: slotStart, Details: &allocator.ExportedDetails{NHSNumber: "9000000009", DateOfBirth: "1950-02-01"}},
+		{Reference: someKey.Reference(), Site: "FA512", Start: slotStart, Length: 10, Service: "RSV:Adult", Status: allocator.StatusCancelled,
+			Reason: "citizen", RecordedAt: slotStart},
+	}}, nil
+}
+
+func (f *fake) ErasePerson(context.Context, string, allocator.Caller) (allocator.Erasure, error) {
+	return allocator.Erasure{Erased: 2, Upcoming: []string{someKey.Reference()}}, nil
+}
+
 func (f *fake) Events(ctx context.Context, after string, limit int) ([]allocator.Event, string, error) {
 	if f.events != nil {
 		return f.events(ctx, after, limit)
@@ -356,6 +372,7 @@ func serveEngine(t testing.TB, o Options, served Engine, engine *fake) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.spread = func(int) int { return 0 }
 	w.server = s
 	transport := &http.Transport{
 		DialContext:         func(context.Context, string, string) (net.Conn, error) { return w.listener.Dial() },

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/valyala/fasthttp"
 
@@ -88,7 +89,7 @@ func (x *exchange) fhirURL() string {
 func (x *exchange) outcome(p *problem, e *allocator.Error) *fhir.OperationOutcome {
 	r := fhir.Refusal{Status: p.Status, Code: p.Code, Title: p.Title, Detail: p.Detail}
 	for _, f := range p.Errors {
-		expression, where := expressionOf(f.Pointer)
+		expression, where := expressionOf(strings.Map(visibleInFHIR, f.Pointer))
 		r.Faults = append(r.Faults, fhir.Fault{Expression: expression, Issue: issueOf(f.Detail), Detail: strings.TrimSpace(where + " " + f.Detail)})
 	}
 	for i, a := range p.Alternatives {
@@ -99,6 +100,15 @@ func (x *exchange) outcome(p *problem, e *allocator.Error) *fhir.OperationOutcom
 		})
 	}
 	return fhir.OutcomeOf(&r)
+}
+
+// visibleInFHIR replaces what FHIR's strings must not have, of names that clients made up: control characters, and spaces of other
+// kinds than the usual one.
+func visibleInFHIR(r rune) rune {
+	if r != ' ' && (unicode.IsSpace(r) || unicode.IsControl(r)) {
+		return '?'
+	}
+	return r
 }
 
 // issueOf is the type of issue that a fault is.

@@ -221,7 +221,7 @@ func (s *Server) fhirHold(ctx context.Context, x *exchange) (reply, error) {
 	if err := d.fail(); err != nil {
 		return reply{}, err
 	}
-	h, err := s.holdPlace(ctx, x, key, place)
+	h, err := x.holdPlace(ctx, key, place)
 	if err != nil {
 		return reply{}, err
 	}
@@ -237,8 +237,8 @@ func (o object) orMissing(d *decoder) object {
 	return o
 }
 
-func (s *Server) holdPlace(ctx context.Context, x *exchange, key string, p fhir.Place) (allocator.Hold, error) {
-	return s.engine.Hold(ctx, allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: key, Claims: []allocator.ClaimRequest{{
+func (x *exchange) holdPlace(ctx context.Context, key string, p fhir.Place) (allocator.Hold, error) {
+	return x.hold(ctx, allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: key, Pass: x.pass(), Claims: []allocator.ClaimRequest{{
 		Site: p.Site, Service: p.Service, Start: p.Start.Time(), Length: int(p.Length),
 	}}})
 }
@@ -319,7 +319,7 @@ func (s *Server) book(ctx context.Context, x *exchange, key string, b *fhirBooki
 	}
 	token := b.token
 	if token == "" {
-		h, err := s.holdPlace(ctx, x, key, b.place)
+		h, err := x.holdPlace(ctx, key, b.place)
 		if err != nil {
 			return fhir.Appointment{}, err
 		}
@@ -327,7 +327,7 @@ func (s *Server) book(ctx context.Context, x *exchange, key string, b *fhirBooki
 	} else if err := s.holdsOne(ctx, token); err != nil {
 		return fhir.Appointment{}, err
 	}
-	views, err := s.engine.Confirm(ctx, allocator.ConfirmRequest{Caller: x.caller(), Token: token, People: []allocator.Person{b.person}})
+	views, err := x.confirm(ctx, allocator.ConfirmRequest{Caller: x.caller(), Token: token, People: []allocator.Person{b.person}})
 	if err != nil {
 		if b.token == "" {
 			s.abandon(ctx, x, token, err)
@@ -342,7 +342,7 @@ func (s *Server) abandon(ctx context.Context, x *exchange, token string, refusal
 	if status := meanings[allocator.CodeOf(refusal)].status; status != fasthttp.StatusUnprocessableEntity && status != fasthttp.StatusBadRequest {
 		return
 	}
-	if err := s.engine.Release(ctx, token); err != nil {
+	if err := x.release(ctx, token); err != nil {
 		s.log.Info("a hold stays until it expires", "requestId", x.id, "cause", err.Error())
 	}
 }

@@ -30,6 +30,18 @@ var conversation = []struct {
 	{"getSite", "GET", "/v1/sites/FA512", "", 200, `"status":"online"`},
 	{"getAvailability", "GET", "/v1/sites/FA512/availability?service=RSV:Adult", "", 200, `{"start":"2027-06-01T09:10:00+01:00","length":10,"free":3}`},
 	{"listServices", "GET", "/v1/services", "", 200, `"bookingOpens":"2027-06-01T08:10:00Z"`},
+	{"getWaitingRoom", "GET", roomPath, "", 200, `{"service":"RSV:Adult","mode":"off"}`},
+	{"putWaitingRoom", "PUT", roomPath, `{"mode":"on","startPerSecond":20,"openAt":"2099-06-01T08:00:00Z","lotteryFrom":"2027-06-01T08:00:00Z","beacon":"dice"}`, 200, `"state":{"roomId":"`},
+	{"joinWaitingRoom", "POST", ticketsPath, joining, 429, `"WAITING_ROOM"`},
+	{"putWaitingRoom", "PUT", roomPath, `{"mode":"by_load"}`, 200, `"active":false,"waiting":0,"drawn":0,"free":5,"commitment":"`},
+	{"putWaitingRoom", "PUT", roomPath, `{"mode":"on"}`, 200, `"active":true`},
+	{"putWaitingRoom", "PUT", roomPath, `{"mode":"perhaps"}`, 400, `"pointer":"/mode"`},
+	{"getWaitingRoom", "GET", roomPath, "", 200, `"calledTo":"`},
+	{"getWaitingRoom", "GET", "/v1/services/NO:Such/waiting-room", "", 404, `"SERVICE_UNKNOWN"`},
+	{"joinWaitingRoom", "POST", ticketsPath, joining, 201, `"service":"RSV:Adult","phase":"waiting","position":1,"waiting":1,"pollAfterMs":`},
+	{"joinWaitingRoom", "POST", ticketsPath, `{"service":"FLU:65+"}`, 200, `{"service":"FLU:65+","phase":"open","waiting":0,"outlook":"unknown"`},
+	{"lookWaitingRoom", "GET", "/v1/waiting-room/ticket", "", 404, `"TICKET_UNKNOWN"`},
+	{"enterWaitingRoom", "POST", "/v1/waiting-room/passes", "", 404, `"TICKET_UNKNOWN"`},
 	{"getPostcode", "GET", "/v1/postcodes/LS1%204AP", "", 200, `{"postcode":"LS1 4AP","lat":53.7963,"lon":-1.5477,"precision":"unit"}`},
 	{"getPostcode", "GET", "/v1/postcodes/XX9", "", 404, `"code":"POSTCODE_UNKNOWN"`},
 	{"createHold", "POST", "/v1/holds", `{"siteId":"FA512","service":"RSV:Adult","start":"2027-06-01T10:10:00+02:00","length":10}`, 201,
@@ -59,6 +71,10 @@ var conversation = []struct {
 	{"listDayBookings", "GET", "/v1/sites/FA512/days/2027-06-01/bookings?format=signed", "", 200, "eyJ"},
 	{"listDayBookings", "GET", "/v1/sites/FA512/days/2027-06-01/bookings?format=pdf", "", 400, `"pointer":"/query/format"`},
 	{"getWorklistKeys", "GET", "/v1/worklist-keys", "", 200, `{"keys":[{"use":"sig","kty":"OKP","kid":"`},
+	{"exportPerson", "POST", "/v1/people/export", `{"nhsNumber":"900 000 0009"}`, 200, `"recordedAt":"2027-06-01T08:10:00Z","details":null}`},
+	{"exportPerson", "POST", "/v1/people/export", `{"nhsNumber":"9000000008"}`, 422, `"code":"NHS_NUMBER_INVALID"`},
+	{"exportPerson", "POST", "/v1/people/export?nhsNumber=9000000009", `{"nhsNumber":"9000000009"}`, 400, `"pointer":"/query/nhsNumber"`},
+	{"erasePerson", "POST", "/v1/people/erase", `{"nhsNumber":"9000000009"}`, 200, `{"erased":2,"upcoming":["` + someKey.Reference() + `"]}`},
 	{"getFreeCapacity", "GET", "/v1/free-capacity?by=icb&service=RSV:Adult&from=2027-06-01", "", 200, `{"area":"icb =1","service":"RSV:Adult","week":"2027-05-31","sites":3,"open":2,"places":40,"booked":11,"free":29}`},
 	{"getFreeCapacity", "GET", "/v1/free-capacity?format=csv", "", 200, "region =1,RSV:Adult,2027-05-31,3,2,40,11,29,2027-06-01T08:10:00.000Z"},
 	{"getFreeCapacity", "GET", "/v1/free-capacity?format=ndjson", "", 200, `{"area":"region =1",`},
@@ -126,7 +142,7 @@ const somePlan = `{"series":[{"id":"weekly","from":"2027-06-01","until":"2027-09
 
 // TestConversation validates every reply against the document, headers and status included, by JSON Schema 2020-12.
 func TestConversation(t *testing.T) {
-	w := serve(t, Options{Dev: true, WorklistKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)), Links: &fakeLinks{}, Webhooks: fakeHooks(t)}, &fake{})
+	w := serve(t, Options{Dev: true, WorklistKeys: []ed25519.PrivateKey{ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}, Links: &fakeLinks{}, Webhooks: fakeHooks(t), Rooms: newQueue(t).Rooms}, &fake{})
 	doc := spec(t)
 	said := map[string]bool{}
 	for _, c := range conversation {
@@ -145,7 +161,7 @@ func TestConversation(t *testing.T) {
 		if a.header.Get("Server") != "" || a.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: headers %v", c.operation, a.header)
 		}
-		if public := slices.Contains([]string{"getDocument", "listServices", "getLinksManifest", "getLinksFile"}, c.operation); !public && a.header.Get("Cache-Control") != "no-store" {
+		if public := slices.Contains([]string{"getDocument", "listServices", "getWaitingRoom", "getLinksManifest", "getLinksFile"}, c.operation); !public && a.header.Get("Cache-Control") != "no-store" {
 			t.Errorf("%s may be cached: %q", c.operation, a.header.Get("Cache-Control"))
 		}
 		validate(t, doc, c.operation, a)

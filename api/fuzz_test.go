@@ -10,6 +10,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/valyala/fasthttp"
+
 	"muster/allocator"
 )
 
@@ -198,4 +200,37 @@ func (p *pieces) Read(b []byte) (int, error) {
 	n := copy(b[:min(len(b), p.size)], p.data)
 	p.data = p.data[n:]
 	return n, nil
+}
+
+// FuzzQueries: no path and no query makes a handler panic or fail in another way that is our fault, on any public GET route.
+func FuzzQueries(f *testing.F) {
+	for _, r := range routes() {
+		if r.method == get && len(r.scopes) == 0 {
+			f.Add(r.path, "")
+		}
+	}
+	for _, q := range badQueries {
+		path, query, _ := strings.Cut(q.path, "?")
+		f.Add(path, query)
+	}
+	f.Add("/v1/sites", "service=RSV:Adult&postcode=LS1+4AP&from=2027-06-01&to=2027-06-30&people=2&access=step_free,parking&includeFull=true")
+	f.Add("/v1/sites/%41/availability", "service=%2B&people=5")
+	f.Add("/smart-scheduling/$bulk-publish", "_since=2027-06-01T09:00:00+01:00")
+	f.Add("/fhir/R4/Slot", "schedule=Schedule/A&start=ge2027-06-01&_count=5&_format=json")
+	s, err := New(Options{}, &fake{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	handler := s.router()
+	f.Fuzz(func(t *testing.T, path, query string) {
+		var ctx fasthttp.RequestCtx
+		var r fasthttp.Request
+		r.Header.SetHost("muster.test")
+		r.SetRequestURI("/" + strings.TrimPrefix(path, "/") + "?" + query)
+		ctx.Init(&r, nil, nil)
+		handler(&ctx)
+		if status := ctx.Response.StatusCode(); status >= 500 {
+			t.Errorf("%q ? %q: %d %s", path, query, status, ctx.Response.Body())
+		}
+	})
 }

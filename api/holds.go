@@ -58,7 +58,7 @@ func (s *Server) createHold(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	h, err := s.engine.Hold(ctx, req)
+	h, err := x.hold(ctx, req)
 	if err != nil {
 		return reply{}, err
 	}
@@ -67,7 +67,7 @@ func (s *Server) createHold(ctx context.Context, x *exchange) (reply, error) {
 
 // decodeHold reads one claim, or a list of claims.
 func (x *exchange) decodeHold() (allocator.HoldRequest, error) {
-	req := allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: x.idempotencyKey()}
+	req := allocator.HoldRequest{Caller: x.caller(), IdempotencyKey: x.idempotencyKey(), Pass: x.pass()}
 	x.query()
 	d, o := x.document(required)
 	req.Claims = decodeClaims(o)
@@ -116,7 +116,7 @@ func (s *Server) releaseHold(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	return reply{status: fasthttp.StatusNoContent}, s.engine.Release(ctx, token)
+	return reply{status: fasthttp.StatusNoContent}, x.release(ctx, token)
 }
 
 func (s *Server) extendHold(ctx context.Context, x *exchange) (reply, error) {
@@ -140,21 +140,22 @@ func (s *Server) confirmHold(ctx context.Context, x *exchange) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	views, err := s.confirm(ctx, req)
+	views, err := x.book(ctx, req)
 	if err != nil {
 		return reply{}, err
 	}
 	return reply{status: fasthttp.StatusCreated, body: &bookingsView{views}}, nil
 }
 
-func (s *Server) confirm(ctx context.Context, req allocator.ConfirmRequest) ([]bookingView, error) {
-	bookings, err := s.engine.Confirm(ctx, req)
+// book confirms, and shows the bookings to whom they were made for.
+func (x *exchange) book(ctx context.Context, req allocator.ConfirmRequest) ([]bookingView, error) {
+	bookings, err := x.confirm(ctx, req)
 	if err != nil {
 		return nil, err
 	}
 	views := make([]bookingView, len(bookings))
 	for i := range bookings {
-		views[i] = s.viewBooking(&bookings[i], seesToken)
+		views[i] = x.server.viewBooking(&bookings[i], seesToken)
 	}
 	return views, nil
 }

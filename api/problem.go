@@ -11,6 +11,7 @@ import (
 
 	"muster/allocator"
 	"muster/api/fhir"
+	"muster/api/framing"
 )
 
 // Codes of the edge itself, besides those of package allocator.
@@ -61,6 +62,8 @@ var meanings = map[allocator.Code]meaning{
 	allocator.CodeUnavailable:         {503, "The inventory cannot be reached"},
 	allocator.CodeLedgerUnavailable:   {503, "The ledger cannot be reached"},
 	allocator.CodeInternal:            {500, "Something went wrong"},
+	allocator.CodeWaitingRoom:         {429, "There is a queue"},
+	allocator.CodeTicketUnknown:       {404, "The ticket is not known"},
 	CodeNotFound:                      {404, "There is nothing here"},
 	CodeMethodNotAllowed:              {405, "The method is not allowed here"},
 }
@@ -167,10 +170,15 @@ func late(err error, writes bool) error {
 	return &allocator.Error{Code: allocator.CodeOverloaded, Detail: "no answer came in time", Cause: err}
 }
 
-// retryAfter is the Retry-After of a refusal in whole seconds, at least 1 where the status wants one; 0: none.
-func retryAfter(e *allocator.Error, status int) int {
+// retryAfter is the Retry-After of a refusal in whole seconds, at least 1 where the status wants one; 0: none. Those who were
+// refused for want of room or of a dependency, or for their limit, are spread over half as long again.
+func (s *Server) retryAfter(e *allocator.Error, status int) int {
 	seconds := int(math.Ceil(math.Min(e.RetryAfter.Seconds(), 3600)))
-	if status == 429 || status == 503 || e.Code == allocator.CodeInProgress {
+	if status == 429 || status == 503 {
+		seconds = max(1, seconds)
+		return seconds + s.spread(max(1, seconds/2)+1)
+	}
+	if e.Code == allocator.CodeInProgress {
 		seconds = max(1, seconds)
 	}
 	return max(0, seconds)
@@ -182,7 +190,7 @@ func (s *Server) writeProblem(x *exchange, err error) {
 	p := x.problem(err)
 	x.code = p.Code
 	h := &x.http.Response.Header
-	if after := retryAfter(e, p.Status); after > 0 {
+	if after := s.retryAfter(e, p.Status); after > 0 {
 		h.Set("Retry-After", strconv.Itoa(after))
 	}
 	if p.Code == allocator.CodeUnauthorised && len(h.Peek("WWW-Authenticate")) == 0 {
@@ -191,9 +199,9 @@ func (s *Server) writeProblem(x *exchange, err error) {
 	if x.isFHIR() {
 		x.writeJSON(p.Status, fhir.MediaType, x.outcome(&p, e))
 	} else {
-		x.writeJSON(p.Status, "application/problem+json", p)
+		x.writeJSON(p.Status, "application/problem+json", &p)
 	}
-	if ours(&p, e) {
+	if ours(&p, e) && s.worthALine(x.route.operation, p.Status) {
 		s.log.LogAttrs(context.Background(), levelOf(p.Status), "request failed", x.attrs("cause", causeOf(e))...)
 	}
 }
@@ -210,6 +218,18 @@ func ours(p *problem, e *allocator.Error) bool {
 	return p.Status >= 500 && e.Cause != nil || p.Code == allocator.CodeInternal
 }
 
+// busyLines bounds the log lines of one operation that say no more than that there was no room, or no dependency: a surge of
+// refusals must not cost a line each. Metrics count all of them.
+var busyLines = Rate{Burst: 10, Every: 100 * time.Millisecond}
+
+func (s *Server) worthALine(operation string, status int) bool {
+	if status != fasthttp.StatusServiceUnavailable {
+		return true
+	}
+	ok, _, _ := s.lines.allow(operation, s.options.Now())
+	return ok
+}
+
 func causeOf(e *allocator.Error) string {
 	if e.Cause != nil {
 		return e.Cause.Error()
@@ -221,15 +241,18 @@ func causeOf(e *allocator.Error) string {
 func (s *Server) transportFailed(ctx *fasthttp.RequestCtx, err error) {
 	status, detail := fasthttp.StatusBadRequest, "the request is not well-formed HTTP"
 	var small *fasthttp.ErrSmallBuffer
+	var fault framing.Fault
 	var timeout interface{ Timeout() bool }
 	switch {
-	case errors.As(err, &small):
+	case errors.As(err, &fault) && fault != framing.TooLong && fault != framing.TooMany:
+		detail = fault.Error()
+	case errors.As(err, &small) || fault != "":
 		status, detail = fasthttp.StatusRequestHeaderFieldsTooLarge, "the request line and headers are too large"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		status, detail = fasthttp.StatusRequestTimeout, "the request did not arrive in time"
 	}
 	ctx.Response.Reset()
-	x := &exchange{server: s, http: ctx, id: newRequestID(), route: &route{operation: "unreadable", path: "-"}, started: time.Now()}
+	x := &exchange{server: s, http: ctx, id: newRequestID(), route: &route{operation: "unreadable", path: "-", class: classFree}, started: time.Now()}
 	s.secure(x)
 	s.writeProblem(x, refuseWith(status, detail))
 	x.finish()

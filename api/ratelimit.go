@@ -1,49 +1,54 @@
 package api
 
 import (
-	"hash/maphash"
 	"math"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"muster/allocator"
+	"muster/api/callers"
 )
 
-// limiter bounds how often each key acts, by the generic cell rate algorithm: each action moves the key's theoretical
-// arrival time on by one interval, and one that would lie more than a burst ahead is refused.
-//
-// Its memory is fixed: keys share cells by a hash that nobody outside can predict, so a key may at worst share its allowance
-// with a few others, and no flood of keys can make the limiter grow or forget.
+// limiter bounds how often each key acts.
 type limiter struct {
 	rate  Rate
-	seed  maphash.Seed
-	cells [1 << 14]atomic.Int64 // theoretical arrival times in nanoseconds since 1970
+	meter *callers.Meter
 }
 
-func newLimiter(r Rate) *limiter { return &limiter{rate: r, seed: maphash.MakeSeed()} }
+func newLimiter(r Rate) *limiter { return &limiter{r, callers.NewMeter(r.Every, 1<<14)} }
 
 // allow takes one action of the key, if there is one left; remaining is how many are after that, and retry how long it
 // takes until there is another.
 func (l *limiter) allow(key string, now time.Time) (ok bool, remaining int, retry time.Duration) {
-	cell := &l.cells[maphash.String(l.seed, key)%uint64(len(l.cells))]
-	every, at := int64(l.rate.Every), now.UnixNano()
-	for {
-		old := cell.Load()
-		next := max(old, at) + every
-		ahead := next - at - every*int64(l.rate.Burst)
-		if ahead > 0 {
-			return false, 0, time.Duration(ahead)
-		}
-		if cell.CompareAndSwap(old, next) {
-			return true, int(-ahead / every), time.Duration(max(0, ahead+every))
-		}
-	}
+	remaining, retry, ok = l.meter.Take(key, now, 1, l.rate.Burst)
+	return ok, remaining, retry
 }
 
-// giveBack undoes one allow of the key.
-func (l *limiter) giveBack(key string) {
-	l.cells[maphash.String(l.seed, key)%uint64(len(l.cells))].Add(-int64(l.rate.Every))
+// guesses bounds wrong dates of birth for each reference. The pause doubles with each further burst of wrong ones, which are
+// forgotten one a day: somebody who knows a reference and an age would otherwise find the day within a week.
+type guesses struct {
+	limiter
+	wrong *callers.Meter
+}
+
+const maxPauseDoublings = 8
+
+func newGuesses(r Rate) *guesses {
+	return &guesses{*newLimiter(r), callers.NewMeter(24*time.Hour, 1<<14)}
+}
+
+// guess takes one guess, and answers how to take it back.
+func (g *guesses) guess(reference string, now time.Time) (left int, retry time.Duration, undo func()) {
+	price := 1 << min(g.wrong.Debt(reference, now)/g.rate.Burst, maxPauseDoublings)
+	left, retry, ok := g.meter.Take(reference, now, price, g.rate.Burst)
+	if !ok {
+		return left, retry, nil
+	}
+	g.wrong.Add(reference, now, 1)
+	return left, retry, func() {
+		g.meter.GiveBack(reference, price)
+		g.wrong.GiveBack(reference, 1)
+	}
 }
 
 // lookup takes one guess of a date of birth from the allowances of the address and of the reference, and tells in the
@@ -53,20 +58,20 @@ func (x *exchange) lookup(reference string) error {
 	now := s.options.Now()
 	ok, left, retry := s.byAddress.allow(x.address().String(), now)
 	if !ok {
-		return x.allowance("address", s.byAddress.rate, left, retry, false)
+		return x.allowance("address", s.byAddress.rate, left, retry, tooManyLookups(retry))
 	}
-	ok, left2, retry2 := s.byReference.allow(reference, now)
-	if !ok {
-		return x.allowance("reference", s.byReference.rate, left2, retry2, false)
+	left2, retry2, undo := s.byReference.guess(reference, now)
+	if undo == nil {
+		return x.allowance("reference", s.byReference.rate, left2, retry2, tooManyLookups(retry2))
 	}
 	tell := func(left2 int) error {
 		if left2 < left {
-			return x.allowance("reference", s.byReference.rate, left2, s.byReference.rate.Every, true)
+			return x.allowance("reference", s.byReference.rate, left2, s.byReference.rate.Every, nil)
 		}
-		return x.allowance("address", s.byAddress.rate, left, s.byAddress.rate.Every, true)
+		return x.allowance("address", s.byAddress.rate, left, s.byAddress.rate.Every, nil)
 	}
 	x.unlook = func() {
-		s.byReference.giveBack(reference)
+		undo()
 		_ = tell(left2 + 1)
 	}
 	return tell(left2)
@@ -80,16 +85,15 @@ func (x *exchange) looked(err error) {
 	}
 }
 
-// allowance writes the RateLimit headers, and makes the refusal where there is nothing left.
-func (x *exchange) allowance(policy string, rate Rate, left int, retry time.Duration, ok bool) error {
+func tooManyLookups(retry time.Duration) error {
+	return &allocator.Error{Code: allocator.CodeRateLimited, Detail: "too many look-ups by date of birth", RetryAfter: retry}
+}
+
+// allowance writes the RateLimit headers, and answers the refusal, if there is one.
+func (x *exchange) allowance(policy string, rate Rate, left int, retry time.Duration, refusal error) error {
 	seconds := func(d time.Duration) string { return strconv.Itoa(int(math.Ceil(d.Seconds()))) }
 	h := &x.http.Response.Header
 	h.Set("RateLimit-Policy", `"`+policy+`";q=`+itoa(rate.Burst)+`;w=`+seconds(rate.Every*time.Duration(rate.Burst)))
 	h.Set("RateLimit", `"`+policy+`";r=`+itoa(left)+`;t=`+seconds(retry))
-	if ok {
-		return nil
-	}
-	e := allocator.Refuse(allocator.CodeRateLimited, "too many look-ups by date of birth")
-	e.RetryAfter = retry
-	return e
+	return refusal
 }

@@ -35,6 +35,7 @@ func (x *exchange) write(r reply) {
 	}
 	if r.public > 0 {
 		x.http.Response.Header.Set("Cache-Control", "public, max-age="+itoa(int(r.public.Seconds())))
+		x.keepPrivate()
 	}
 	if r.place != "" {
 		x.http.Response.Header.Set("Location", r.place)

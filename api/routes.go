@@ -20,8 +20,11 @@ type handler func(s *Server, ctx context.Context, x *exchange) (reply, error)
 const (
 	sitePath       = "/v1/sites/{siteId}"
 	suspensionPath = "/v1/sites/{siteId}/suspensions/{service}"
-	uploadPath     = "/v1/capacity"
-	batchSuffix    = ":batch"
+
+	waitingRoomPath = "/v1/services/{service}/waiting-room"
+
+	uploadPath  = "/v1/capacity"
+	batchSuffix = ":batch"
 )
 
 // route is one row of the contract. Scopes: any one of them suffices; none: open to the public.
@@ -52,19 +55,24 @@ func routes() []route {
 		{"getAvailability", get, "/v1/sites/{siteId}/availability", public, classSearch, noBody, (*Server).getAvailability},
 		{"listServices", get, "/v1/services", public, classSearch, noBody, (*Server).listServices},
 		{"putService", put, "/v1/services/{service}", []string{ScopeAdmin}, classStaff, smallBody, (*Server).putService},
+		{"getWaitingRoom", get, waitingRoomPath, public, classFree, noBody, (*Server).getWaitingRoom},
+		{"putWaitingRoom", put, waitingRoomPath, []string{ScopeAdmin}, classStaff, smallBody, (*Server).putWaitingRoom},
+		{"joinWaitingRoom", post, "/v1/waiting-room/tickets", public, classFree, smallBody, (*Server).joinWaitingRoom},
+		{"lookWaitingRoom", get, "/v1/waiting-room/ticket", public, classFree, noBody, (*Server).lookWaitingRoom},
+		{"enterWaitingRoom", post, "/v1/waiting-room/passes", public, classFree, noBody, (*Server).enterWaitingRoom},
 		{"getPostcode", get, "/v1/postcodes/{postcode}", public, classSearch, noBody, (*Server).getPostcode},
 
 		{"createHold", post, "/v1/holds", public, classHold, smallBody, (*Server).createHold},
-		{"getHold", get, "/v1/holds/{holdId}", public, classHold, noBody, (*Server).getHold},
-		{"releaseHold", del, "/v1/holds/{holdId}", public, classHold, noBody, (*Server).releaseHold},
-		{"extendHold", post, "/v1/holds/{holdId}/extend", public, classHold, noBody, (*Server).extendHold},
-		{"confirmHold", post, "/v1/holds/{holdId}/confirm", public, classConfirm, smallBody, (*Server).confirmHold},
+		{"getHold", get, "/v1/holds/{holdId}", public, classFinish, noBody, (*Server).getHold},
+		{"releaseHold", del, "/v1/holds/{holdId}", public, classFinish, noBody, (*Server).releaseHold},
+		{"extendHold", post, "/v1/holds/{holdId}/extend", public, classFinish, noBody, (*Server).extendHold},
+		{"confirmHold", post, "/v1/holds/{holdId}/confirm", public, classFinish, smallBody, (*Server).confirmHold},
 		{"batchHolds", post, "/v1/holds" + batchSuffix, public, classHold, batchBody, (*Server).batchHolds},
-		{"batchConfirmations", post, "/v1/confirmations" + batchSuffix, public, classConfirm, batchBody, (*Server).batchConfirmations},
+		{"batchConfirmations", post, "/v1/confirmations" + batchSuffix, public, classFinish, batchBody, (*Server).batchConfirmations},
 
-		{"getBooking", get, "/v1/bookings/{reference}", public, classConfirm, noBody, (*Server).getBooking},
-		{"cancelBooking", post, "/v1/bookings/{reference}/cancel", public, classConfirm, smallBody, (*Server).cancelBooking},
-		{"setBookingStatus", post, "/v1/bookings/{reference}/status", []string{ScopeBookingsWrite}, classStaff, smallBody, (*Server).setBookingStatus},
+		{"getBooking", get, "/v1/bookings/{reference}", public, classFinish, noBody, (*Server).getBooking},
+		{"cancelBooking", post, "/v1/bookings/{reference}/cancel", public, classFinish, smallBody, (*Server).cancelBooking},
+		{"setBookingStatus", post, "/v1/bookings/{reference}/status", []string{ScopeBookingsWrite}, classFinish, smallBody, (*Server).setBookingStatus},
 
 		{"getDay", get, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite, ScopeBookingsRead}, classStaff, noBody, (*Server).getDay},
 		{"putDay", put, "/v1/sites/{siteId}/days/{date}", []string{ScopeCapacityWrite}, classStaff, dayBody, (*Server).putDay},
@@ -76,8 +84,10 @@ func routes() []route {
 		{"getPlan", get, "/v1/sites/{siteId}/plan", []string{ScopeCapacityWrite, ScopeBookingsRead}, classStaff, noBody, (*Server).getPlan},
 		{"putPlan", put, "/v1/sites/{siteId}/plan", []string{ScopeCapacityWrite}, classStaff, dayBody, (*Server).putPlan},
 		{"listDayBookings", get, "/v1/sites/{siteId}/days/{date}/bookings", []string{ScopeBookingsRead}, classStaff, noBody, (*Server).listDayBookings},
-		{"bookWalkIn", post, "/v1/sites/{siteId}/walkins", []string{ScopeBookingsWrite}, classStaff, smallBody, (*Server).bookWalkIn},
+		{"bookWalkIn", post, "/v1/sites/{siteId}/walkins", []string{ScopeBookingsWrite}, classFinish, smallBody, (*Server).bookWalkIn},
 		{"getWorklistKeys", get, "/v1/worklist-keys", public, classFree, noBody, (*Server).getWorklistKeys},
+		{"exportPerson", post, "/v1/people/export", []string{ScopeAdmin}, classStaff, smallBody, (*Server).exportPerson},
+		{"erasePerson", post, "/v1/people/erase", []string{ScopeAdmin}, classStaff, smallBody, (*Server).erasePerson},
 		{"getFreeCapacity", get, "/v1/free-capacity", []string{ScopeEventsRead, ScopeCapacityWrite, ScopeBookingsRead}, classBulk, noBody, (*Server).getFreeCapacity},
 		{"uploadCapacity", post, uploadPath, []string{ScopeCapacityWrite}, classBulk, streamBody, (*Server).uploadCapacity},
 
@@ -101,13 +111,13 @@ func routes() []route {
 		{"fhirReadLocation", get, fhirBase + "/Location/{id}", public, classSearch, noBody, inFHIR((*Server).fhirReadLocation)},
 		{"fhirSearchAppointments", get, fhirBase + "/Appointment", []string{ScopeBookingsRead}, classStaff, noBody, inFHIR((*Server).fhirSearchAppointments)},
 		{"fhirSearchAppointmentsByForm", post, fhirBase + "/Appointment" + fhirSearchSuffix, []string{ScopeBookingsRead}, classStaff, smallBody, inFHIR((*Server).fhirSearchAppointments)},
-		{"fhirCreateAppointment", post, fhirBase + "/Appointment", public, classConfirm, smallBody, inFHIR((*Server).fhirCreate)},
-		{"fhirReadAppointment", get, fhirBase + "/Appointment/{reference}", public, classConfirm, noBody, inFHIR((*Server).fhirReadAppointment)},
-		{"fhirUpdateAppointment", put, fhirBase + "/Appointment/{reference}", public, classConfirm, smallBody, inFHIR((*Server).fhirUpdateAppointment)},
+		{"fhirCreateAppointment", post, fhirBase + "/Appointment", public, classFinish, smallBody, inFHIR((*Server).fhirCreate)},
+		{"fhirReadAppointment", get, fhirBase + "/Appointment/{reference}", public, classFinish, noBody, inFHIR((*Server).fhirReadAppointment)},
+		{"fhirUpdateAppointment", put, fhirBase + "/Appointment/{reference}", public, classFinish, smallBody, inFHIR((*Server).fhirUpdateAppointment)},
 		{"fhirFind", get, fhirBase + "/Appointment/$find", public, classSearch, noBody, inFHIR((*Server).fhirFindByQuery)},
 		{"fhirFindByBody", post, fhirBase + "/Appointment/$find", public, classSearch, smallBody, inFHIR((*Server).fhirFindByBody)},
 		{"fhirHold", post, fhirBase + "/Appointment/$hold", public, classHold, smallBody, inFHIR((*Server).fhirHold)},
-		{"fhirBook", post, fhirBase + "/Appointment/$book", public, classConfirm, smallBody, inFHIR((*Server).fhirBook)},
+		{"fhirBook", post, fhirBase + "/Appointment/$book", public, classFinish, smallBody, inFHIR((*Server).fhirBook)},
 
 		{"getLinksManifest", get, "/smart-scheduling/$bulk-publish", public, classFeed, noBody, (*Server).getLinksManifest},
 		{"getLinksFile", get, "/smart-scheduling/{file}", public, classFeed, noBody, (*Server).getLinksFile},

@@ -5,16 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fasthttp/router"
 	"github.com/valyala/fasthttp"
 
 	"muster/allocator"
+	"muster/api/callers"
+	"muster/api/framing"
 	"muster/api/tokens"
 )
 
@@ -26,11 +31,17 @@ type Server struct {
 	verifier    *tokens.Verifier
 	metrics     *metrics
 	zones       zones
-	gates       map[class]*gate
+	house       *house
 	byAddress   *limiter
-	byReference *limiter
+	byReference *guesses
+	limits      *callers.Limits // nil: callers are not limited
+	busyness    atomic.Pointer[busyness]
+	tickets     *limiter // of waiting rooms, by address
+	lines       *limiter // of the log, by operation
 	http        *fasthttp.Server
+	spread      func(n int) int // throws 0 ≤ throw < n, so that people who were refused together do not come back together
 	lingering   chan struct{}
+	headers     []header      // of every reply
 	drain       chan struct{} // closed when the server begins to shut down
 	drainOnce   sync.Once
 }
@@ -50,16 +61,27 @@ func New(o Options, engine Engine) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api metrics: %w", err)
 	}
-	s := &Server{
-		options: o, engine: engine, log: o.Logger, verifier: v, metrics: m, gates: map[class]*gate{}, drain: make(chan struct{}), lingering: make(chan struct{}, maxLingering),
-		byAddress: newLimiter(o.LookupsPerAddress), byReference: newLimiter(o.LookupsPerReference),
+	h, err := newHouse(o.Admission)
+	if err != nil {
+		return nil, fmt.Errorf("api options: %w", err)
 	}
-	for c, g := range o.Admission.gates() {
-		s.gates[c] = newGate(g)
+	if err := o.Registerer.Register(admissionCollector{h.gate}); err != nil {
+		return nil, fmt.Errorf("api metrics: %w", err)
+	}
+	if err := o.Registerer.Register(roomCollector{o.Rooms}); err != nil {
+		return nil, fmt.Errorf("api metrics: %w", err)
+	}
+	s := &Server{
+		options: o, engine: engine, log: o.Logger, verifier: v, metrics: m, house: h, spread: rand.IntN, drain: make(chan struct{}), lingering: make(chan struct{}, maxLingering),
+		byAddress: newLimiter(o.LookupsPerAddress), byReference: newGuesses(o.LookupsPerReference), tickets: newLimiter(o.TicketsPerAddress), lines: newLimiter(busyLines),
+		headers: headersOf(o),
+	}
+	if err := s.limitCallers(); err != nil {
+		return nil, fmt.Errorf("api options: %w", err)
 	}
 	s.http = &fasthttp.Server{
 		Handler: s.router(), ErrorHandler: s.transportFailed, Logger: quiet{s.log},
-		Concurrency: o.MaxConnections, ReadBufferSize: o.MaxHeaderBytes, MaxRequestBodySize: dayBody,
+		Concurrency: o.MaxConnections, ReadBufferSize: o.MaxHeaderBytes, WriteBufferSize: writeBuffer, MaxRequestBodySize: dayBody,
 		ReadTimeout: o.ReadTimeout, WriteTimeout: o.WriteTimeout, IdleTimeout: o.IdleTimeout,
 		// Bodies are always streamed to the handlers, which refuse those that are too large before they are read.
 		StreamRequestBody: true, HeaderReceived: headReceived, DisablePreParseMultipartForm: true,
@@ -71,6 +93,10 @@ func New(o Options, engine Engine) (*Server, error) {
 	return s, nil
 }
 
+// writeBuffer has room for nearly every reply, so that it leaves in one write: fasthttp sends head and body of a larger one
+// together only on bare sockets, and ours are read along.
+const writeBuffer = 16 << 10
+
 // Serve answers requests of one listener until Shutdown, and keeps the keys of access tokens up to date meanwhile. Call it once.
 func (s *Server) Serve(listener net.Listener) error {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -78,7 +104,10 @@ func (s *Server) Serve(listener net.Listener) error {
 	keeper.Go(func() { s.verifier.Run(ctx) })
 	defer keeper.Wait()
 	defer cancel()
-	return s.http.Serve(listener)
+	if n := s.options.MaxPerAddress; n > 0 {
+		listener = perAddress(listener, n)
+	}
+	return s.http.Serve(framing.Listener(listener, s.options.MaxHeaderBytes))
 }
 
 // Draining says whether the server has begun to shut down.
@@ -119,12 +148,13 @@ func (s *Server) router() fasthttp.RequestHandler {
 			}
 		}
 	}
-	options := route{operation: "options", path: "-", handle: func(*Server, context.Context, *exchange) (reply, error) {
+	options := route{operation: "options", path: "-", class: classFree, handle: func(_ *Server, _ context.Context, x *exchange) (reply, error) {
+		x.preflight()
 		return reply{status: fasthttp.StatusNoContent}, nil
 	}}
 	r.HandleOPTIONS, r.GlobalOPTIONS = true, func(ctx *fasthttp.RequestCtx) { s.serve(ctx, &options) }
 	refuse := func(code allocator.Code, detail string) fasthttp.RequestHandler {
-		row := route{operation: "unknown", path: "-", handle: func(*Server, context.Context, *exchange) (reply, error) {
+		row := route{operation: "unknown", path: "-", class: classFree, handle: func(*Server, context.Context, *exchange) (reply, error) {
 			return reply{}, allocator.Refuse(code, "%s", detail)
 		}}
 		return func(ctx *fasthttp.RequestCtx) { s.serve(ctx, &row) }
@@ -151,6 +181,9 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, row *route) {
 		}
 		if !streaming {
 			x.finish()
+			if spent != nil {
+				spent(ctx)
+			}
 		}
 	}()
 	answer, err := s.run(x)
@@ -166,21 +199,29 @@ func (s *Server) serve(ctx *fasthttp.RequestCtx, row *route) {
 	}
 }
 
+// spent, in tests, spoils the memory of a request that was answered, as the next request on the connection would.
+var spent func(*fasthttp.RequestCtx)
+
 func (s *Server) run(x *exchange) (reply, error) {
+	bounded := x.route.class != classFree
+	if bounded && s.house.gate.Shut(int(x.route.class)) { // before anything is worked on in vain
+		return reply{}, s.refuse(x.route)
+	}
 	if err := s.authorise(x); err != nil {
+		return reply{}, err
+	}
+	if err := x.limitSearch(); err != nil {
 		return reply{}, err
 	}
 	if err := x.readBody(); err != nil {
 		return reply{}, err
 	}
-	if g := s.gates[x.route.class]; g != nil {
-		if err := s.admit(x.route, g); err != nil {
+	if bounded {
+		in, ctx, err := s.admit(x.route)
+		if err != nil {
 			return reply{}, err
 		}
-		x.gate = g
-	}
-	if g := x.gate; g != nil {
-		ctx := g.deadline.from(time.Now())
+		x.stay = in
 		if err := s.belongs(ctx, x); err != nil {
 			return reply{}, err
 		}
@@ -191,23 +232,22 @@ func (s *Server) run(x *exchange) (reply, error) {
 	return x.route.handle(s, ctx, x)
 }
 
-// unboundDeadline is how long routes without a gate have.
+// unboundDeadline is how long routes have that are not bounded.
 const unboundDeadline = time.Second
 
-// admit waits for a place in the route's gate, which whoever is let in gives back.
-func (s *Server) admit(r *route, g *gate) error {
-	if g.enter() {
-		return nil
-	}
-	s.metrics.refused.WithLabelValues(r.operation).Inc()
-	return allocator.Refuse(allocator.CodeOverloaded, "too many requests of this kind are running")
-}
-
-// tellPanic counts and logs a panic that was recovered on its own goroutine.
+// tellPanic counts and logs a panic that was recovered on its own goroutine. What it was called with may be anybody's data
+// and is not told, unless the runtime made it: the stack tells where to look.
 func (s *Server) tellPanic(x *exchange, cause any) {
 	s.metrics.panics.Inc()
 	s.log.LogAttrs(context.Background(), slog.LevelError, "panic",
-		x.attrs("cause", fmt.Sprint(cause), "stack", string(debug.Stack()))...)
+		x.attrs("cause", causeOfPanic(cause), "stack", string(debug.Stack()))...)
+}
+
+func causeOfPanic(cause any) string {
+	if r, ok := cause.(runtime.Error); ok {
+		return r.Error()
+	}
+	return fmt.Sprintf("a value of type %T", cause)
 }
 
 // endPanic makes a panic of a body's Read its error, for fasthttp would not call Close otherwise. It is to be deferred.
@@ -226,26 +266,16 @@ func (s *Server) panicked(x *exchange, cause any) {
 
 var errPanic = errors.New("panic: see the log line before")
 
-// secure sets the headers of every reply.
-func (s *Server) secure(x *exchange) {
-	h := &x.http.Response.Header
-	h.Set("X-Request-Id", x.id)
-	for i := range always {
-		h.SetCanonical(always[i].name, always[i].value)
-	}
-}
-
-// always is the headers that every reply has.
-var always = [...]struct{ name, value []byte }{
-	{[]byte("Cache-Control"), []byte("no-store")},
-	{[]byte("X-Content-Type-Options"), []byte("nosniff")},
-	{[]byte("Referrer-Policy"), []byte("no-referrer")},
-	{[]byte("Content-Security-Policy"), []byte("default-src 'none'; frame-ancestors 'none'")},
-}
-
-// quiet sends what fasthttp has to say about connections to the log, at debug: clients break off all the time.
+// quiet sends what fasthttp has to say about connections to the log, at debug: clients break off all the time. Of errors it
+// tells the kind, because some quote what was sent.
 type quiet struct{ log *slog.Logger }
 
 func (q quiet) Printf(format string, args ...any) {
-	q.log.Debug("connection: " + fmt.Sprintf(format, args...))
+	kinds := make([]string, 0, 1)
+	for _, a := range args {
+		if err, ok := a.(error); ok {
+			kinds = append(kinds, fmt.Sprintf("%T", err))
+		}
+	}
+	q.log.Debug("connection", "what", format, "errors", kinds)
 }

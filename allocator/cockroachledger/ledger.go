@@ -169,6 +169,21 @@ func (l *Ledger) Agree(ctx context.Context, name string, candidate []byte) (agre
 	return agreed, err
 }
 
+// Amend compares and stores.
+func (l *Ledger) Amend(ctx context.Context, name string, was, now []byte) (amended []byte, err error) {
+	err = l.transact(ctx, func(ctx context.Context, tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, l.q.AmendSetting, name, was, now); err != nil {
+			return err
+		}
+		if err := tx.QueryRow(ctx, l.q.ReadSetting, name).Scan(&amended); !errors.Is(err, pgx.ErrNoRows) {
+			return err
+		}
+		amended = nil
+		return nil
+	})
+	return amended, err
+}
+
 // zone loads a time zone once.
 func (l *Ledger) zone(name string) (*time.Location, error) {
 	if known, ok := l.zones.Load(name); ok {

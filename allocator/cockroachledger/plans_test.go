@@ -21,10 +21,11 @@ var fill = []string{
 	`INSERT INTO shard_epochs (shard, epoch, identity) SELECT s, e, 'i' || e FROM generate_series(0, 63) s, generate_series(1, 20) e`,
 	`INSERT INTO services (service, version, changed_by, details) SELECT 'X:' || i, 1, 'test', '{}' FROM generate_series(1, 200) i`,
 	`INSERT INTO bookings (booking_key, starts_at, date, place, dose, version, length, one_person, hold_id, site_id, service,
-		programme, status, reason, person, changed_at)
+		programme, status, reason, person, changed_at, sealed)
 		SELECT i * 7919, 20980 * 1440 + (i % 480), 20980, i, 1, 1, 10, true, decode(lpad(to_hex(i), 36, '0'), 'hex'),
 			'S' || i % 3000, 'X:1', 'X', CASE i % 20 WHEN 0 THEN 'cancelled' WHEN 1 THEN 'void' ELSE 'booked' END, '',
-			decode(lpad(to_hex(i), 32, '0'), 'hex'), CASE WHEN i % 20 < 2 THEN now() - i * interval '1 second' END
+			decode(lpad(to_hex(i), 32, '0'), 'hex'), CASE WHEN i % 20 < 2 THEN now() - i * interval '1 second' END,
+			decode(lpad(to_hex(i), 300, '0'), 'hex')
 		FROM generate_series(1, 60000) i`,
 	`INSERT INTO journal (id, bucket, seq, events, keys, actors, recorded_at)
 		SELECT gen_random_uuid(), i % 16, CASE WHEN i <= 20000 THEN i END, 1, ARRAY[i * 7919], ARRAY['a'], now() + i * interval '1 ms'
@@ -98,6 +99,10 @@ func TestPlans(t *testing.T) {
 		"Day":               {l.q.Day, []any{"S1", int32(20980)}},
 		"Days":              {l.q.Days, []any{"S1", int32(0), int32(20980), int64(100)}},
 		"Sites":             {l.q.Sites, []any{"S1", int64(100)}},
+		"BookingFor":        {l.q.BookingFor, []any{int64(7919), true, "chain-1"}},
+		"PersonBookings":    {l.q.PersonBookings, []any{make([]byte, 16), int64(10)}},
+		"Payloads":          {l.q.Payloads, []any{int64(7919), int64(100)}},
+		"Reseal":            {l.q.Reseal, []any{one, [][]byte{nil}, [][]byte{{1}}, []bool{true}}},
 		"Unsequenced":       {l.q.Unsequenced, []any{buckets, int64(256)}},
 		"LastSeq":           {l.q.LastSeq, nil},
 		"Sequence":          {l.q.Sequence, []any{[][16]byte{{1}}, one}},

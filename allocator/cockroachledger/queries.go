@@ -28,6 +28,7 @@ type queries struct {
 	Days, Day, DaysByID, DaysForUpdate, SiteDaysForUpdate, PutDays                          string
 	SitePlan, PlanForUpdate, PutPlan, DuePlans, PlanVersions                                string
 	Epochs, EpochHistory, OpenEpoch                                                         string
+	AmendSetting, BookingFor, PersonBookings, Payloads, Reseal                              string
 	Unsequenced, LastSeq, Sequence, JournalAfter                                            string
 	Webhooks, Webhook, WebhookForUpdate, PutWebhook, DeleteWebhook                          string
 	AppendTrail, TrailEnd, Trail, TrailOfSite, TrailOfBooking, TrailOfActor                 string

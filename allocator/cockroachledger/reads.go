@@ -10,19 +10,11 @@ import (
 )
 
 // Bookings reads rows by key, void ones included; unknown keys are left out.
-func (l *Ledger) Bookings(ctx context.Context, keys []allocator.BookingKey) (found []allocator.Booking, err error) {
+func (l *Ledger) Bookings(ctx context.Context, keys []allocator.BookingKey) ([]allocator.Booking, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	err = l.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, l.q.RowsByKey, convert[int64](keys))
-		if err != nil {
-			return err
-		}
-		found, err = collectBookings(rows)
-		return err
-	})
-	return found, err
+	return l.list(ctx, l.q.RowsByKey, convert[int64](keys))
 }
 
 // Slot reads a day's document and the live rows of one of its slots, as of one instant.

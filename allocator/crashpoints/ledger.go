@@ -23,6 +23,10 @@ func (l *ledger) Agree(ctx context.Context, name string, candidate []byte) ([]by
 	return around(l.plan, "agree", func() ([]byte, error) { return l.next.Agree(ctx, name, candidate) })
 }
 
+func (l *ledger) Amend(ctx context.Context, name string, was, now []byte) ([]byte, error) {
+	return around(l.plan, "amend", func() ([]byte, error) { return l.next.Amend(ctx, name, was, now) })
+}
+
 func (l *ledger) Epochs(ctx context.Context) (map[int]allocator.ShardEpoch, error) {
 	return around(l.plan, "epochs", func() (map[int]allocator.ShardEpoch, error) { return l.next.Epochs(ctx) })
 }
@@ -105,6 +109,26 @@ func (l *ledger) Transition(ctx context.Context, t allocator.Transition) (alloca
 
 func (l *ledger) Bookings(ctx context.Context, keys []allocator.BookingKey) ([]allocator.Booking, error) {
 	return around(l.plan, "bookings", func() ([]allocator.Booking, error) { return l.next.Bookings(ctx, keys) })
+}
+
+func (l *ledger) Booking(ctx context.Context, key allocator.BookingKey, subject allocator.Subject) (row allocator.Booking, ok bool, err error) {
+	err = l.plan.Around("booking", func() error {
+		row, ok, err = l.next.Booking(ctx, key, subject)
+		return err
+	})
+	return row, ok, err
+}
+
+func (l *ledger) PersonBookings(ctx context.Context, person allocator.PersonKey, limit int) ([]allocator.Booking, error) {
+	return around(l.plan, "person-bookings", func() ([]allocator.Booking, error) { return l.next.PersonBookings(ctx, person, limit) })
+}
+
+func (l *ledger) Payloads(ctx context.Context, after allocator.BookingKey, limit int) ([]allocator.Payload, error) {
+	return around(l.plan, "payloads", func() ([]allocator.Payload, error) { return l.next.Payloads(ctx, after, limit) })
+}
+
+func (l *ledger) Reseal(ctx context.Context, items []allocator.Resealing) (int, error) {
+	return around(l.plan, "reseal", func() (int, error) { return l.next.Reseal(ctx, items) })
 }
 
 func (l *ledger) Slot(ctx context.Context, slot allocator.SlotID, date allocator.Date) (day allocator.Day, rows []allocator.Booking, err error) {

@@ -31,6 +31,13 @@ func (l *ledger) Agree(ctx context.Context, name string, candidate []byte) ([]by
 	return agreed, err
 }
 
+func (l *ledger) Amend(ctx context.Context, name string, was, now []byte) ([]byte, error) {
+	c := l.port.begin("Amend")
+	amended, err := l.next.Amend(ctx, name, was, now)
+	c.end(err)
+	return amended, err
+}
+
 func (l *ledger) Epochs(ctx context.Context) (map[int]allocator.ShardEpoch, error) {
 	c := l.port.begin("Epochs")
 	epochs, err := l.next.Epochs(ctx)

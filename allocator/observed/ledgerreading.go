@@ -63,6 +63,34 @@ func (l *ledger) Bookings(ctx context.Context, keys []allocator.BookingKey) ([]a
 	return rows, err
 }
 
+func (l *ledger) Booking(ctx context.Context, key allocator.BookingKey, subject allocator.Subject) (allocator.Booking, bool, error) {
+	c := l.port.begin("Booking")
+	row, ok, err := l.next.Booking(ctx, key, subject)
+	c.end(err)
+	return row, ok, err
+}
+
+func (l *ledger) PersonBookings(ctx context.Context, person allocator.PersonKey, limit int) ([]allocator.Booking, error) {
+	c := l.port.begin("PersonBookings")
+	rows, err := l.next.PersonBookings(ctx, person, limit)
+	c.end(err)
+	return rows, err
+}
+
+func (l *ledger) Payloads(ctx context.Context, after allocator.BookingKey, limit int) ([]allocator.Payload, error) {
+	c := l.port.begin("Payloads")
+	payloads, err := l.next.Payloads(ctx, after, limit)
+	c.end(err)
+	return payloads, err
+}
+
+func (l *ledger) Reseal(ctx context.Context, items []allocator.Resealing) (int, error) {
+	c := l.port.beginBatch("Reseal", len(items))
+	changed, err := l.next.Reseal(ctx, items)
+	c.end(err)
+	return changed, err
+}
+
 func (l *ledger) Slot(ctx context.Context, slot allocator.SlotID, date allocator.Date) (allocator.Day, []allocator.Booking, error) {
 	c := l.port.begin("Slot")
 	day, rows, err := l.next.Slot(ctx, slot, date)

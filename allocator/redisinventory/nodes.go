@@ -207,3 +207,10 @@ func (inv *Inventory) adopt(shard int, in incarnation) {
 		inv.incarnations[shard] = in
 	}
 }
+
+// Node is the address of the node that a shard was opened on last; "" where it was not yet. It does not block.
+func (inv *Inventory) Node(shard int) string {
+	inv.mu.RLock()
+	defer inv.mu.RUnlock()
+	return inv.incarnations[shard].address
+}

@@ -32,6 +32,18 @@ func (l *Ledger) Agree(ctx context.Context, name string, candidate []byte) (agre
 	return agreed, err
 }
 
+// Amend compares and stores.
+func (l *Ledger) Amend(ctx context.Context, name string, was, now []byte) (amended []byte, err error) {
+	err = l.write(ctx, func(t *tx) error {
+		if err := t.exec("UPDATE settings SET value = ? WHERE name = ? AND value = ?", now, name, was); err != nil {
+			return err
+		}
+		_, err := t.one("SELECT value FROM settings WHERE name = ?", []any{name}, &amended)
+		return err
+	})
+	return amended, err
+}
+
 // Epochs lists the current epochs.
 func (l *Ledger) Epochs(ctx context.Context) (map[int]allocator.ShardEpoch, error) {
 	current := make(map[int]allocator.ShardEpoch)

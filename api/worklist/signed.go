@@ -39,10 +39,14 @@ func Sign(key ed25519.PrivateKey, d *Day) ([]byte, error) {
 	return []byte(text), err
 }
 
-// Keys is the public half as a JWKS (RFC 7517), for those who check snapshots.
-func Keys(key ed25519.PrivateKey) jose.JSONWebKeySet {
-	public := key.Public().(ed25519.PublicKey)
-	return jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: public, KeyID: keyID(public), Algorithm: string(jose.EdDSA), Use: "sig"}}}
+// Keys is the public halves as a JWKS (RFC 7517), for those who check snapshots.
+func Keys(keys ...ed25519.PrivateKey) jose.JSONWebKeySet {
+	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
+	for _, key := range keys {
+		public := key.Public().(ed25519.PublicKey)
+		set.Keys = append(set.Keys, jose.JSONWebKey{Key: public, KeyID: keyID(public), Algorithm: string(jose.EdDSA), Use: "sig"})
+	}
+	return set
 }
 
 func keyID(public ed25519.PublicKey) string {

@@ -105,9 +105,17 @@ var accessTable = map[string]reach{
 		return object{"resourceType": "Appointment", "id": m.reference("fhirUpdateAppointment", site), "status": "arrived"}
 	}},
 
+	"getWaitingRoom":   {own: 200},
+	"putWaitingRoom":   {own: 200, body: func(*matrix, string) any { return object{"mode": "off"} }},
+	"joinWaitingRoom":  {own: 200, body: func(*matrix, string) any { return object{"service": "DROP:In"} }},
+	"lookWaitingRoom":  {own: 404},
+	"enterWaitingRoom": {own: 404},
+
 	"getLinksManifest": {own: 200},
 	"getLinksFile":     {own: 404},
 	"getWorklistKeys":  {own: 200},
+	"exportPerson":     {own: 200, body: func(*matrix, string) any { return object{"nhsNumber": "9434765919"} }},
+	"erasePerson":      {own: 200, body: func(*matrix, string) any { return object{"nhsNumber": "9434765919"} }},
 	"getFreeCapacity":  {own: 200}, // sums of what anyone may search
 	"listEvents":       {own: 200},
 

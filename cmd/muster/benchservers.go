@@ -113,6 +113,13 @@ func (s *benchServers) nodes(n int) (urls []string, err error) {
 	return urls, processes.JoinCluster(s.ctx, nodes)
 }
 
+// postgresSettings are what every guide has administrators set for a server that is written to all day: a cache that is more
+// than the 128 MB of a laptop, and checkpoints so seldom that pages are not written whole to the log again and again. What
+// makes a commit durable stays on. All engines have the same server.
+var postgresSettings = []string{
+	"max_connections=300", "shared_buffers=2GB", "max_wal_size=12GB", "checkpoint_timeout=15min", "wal_compression=on",
+}
+
 // postgres starts a PostgreSQL of the run's own and answers its URL.
 func (s *benchServers) postgres() (string, error) {
 	programs, err := processes.FindPostgres()
@@ -124,7 +131,7 @@ func (s *benchServers) postgres() (string, error) {
 		return "", fmt.Errorf("%w\n(its files go to TMPDIR, which PostgreSQL's user must be able to enter)", err)
 	}
 	server, err := processes.StartPostgres(s.ctx, processes.PostgresOptions{
-		Programs: programs, Data: data, Log: filepath.Join(s.folder, "postgres.log"), Apart: true, Settings: []string{"max_connections=300"},
+		Programs: programs, Data: data, Log: filepath.Join(s.folder, "postgres.log"), Apart: true, Settings: postgresSettings,
 	})
 	if err != nil {
 		return "", err

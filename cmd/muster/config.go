@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"muster/allocator"
+	"muster/allocator/keyring"
 	"muster/allocator/redisinventory"
 )
 
@@ -74,11 +75,9 @@ func (f inventoryFlags) redisOptions() (redisinventory.Options, error) {
 
 // secretFlags say where the installation's secret is.
 type secretFlags struct {
-	SecretFile string `placeholder:"FILE" help:"File with the installation's secret, 16 bytes or more; or MUSTER_SECRET. None: one is made and kept in the ledger."`
+	SecretFile string `placeholder:"FILE" help:"File with the installation's secret, 16 bytes or more; or MUSTER_SECRET, or within --keys. None: one is made, and kept in --data (embedded ledger) or in the ledger."`
+	Keys       string `placeholder:"FILE" help:"File with the installation's keys, as muster keys new makes it; or its content in MUSTER_KEYRING. None: keys.json in --data (embedded ledger), or keys that follow from the secret and never change."`
 }
-
-// minSecretBytes is the shortest secret that is taken.
-const minSecretBytes = 16
 
 // given reads the secret that the operator gave; nil where there is none.
 func (f secretFlags) given() ([]byte, error) {
@@ -96,8 +95,8 @@ func (f secretFlags) given() ([]byte, error) {
 		return nil, nil
 	}
 	secret := bytes.TrimSpace([]byte(text))
-	if len(secret) < minSecretBytes {
-		return nil, usage("the secret has %d bytes, and %d are the least; `openssl rand -hex 32` makes a good one", len(secret), minSecretBytes)
+	if len(secret) < keyring.MinSecretBytes {
+		return nil, usage("the secret has %d bytes, and %d are the least; `openssl rand -hex 32` makes a good one", len(secret), keyring.MinSecretBytes)
 	}
 	return secret, nil
 }
@@ -113,11 +112,7 @@ func fingerprint(secret []byte) []byte {
 
 // secret finds the installation's secret. The ledger keeps it, or the fingerprint of one that the operator holds: with
 // another secret nobody's booking could be opened, and people could book twice, so a ledger takes one for ever.
-func (p *program) secret(ledger allocator.Ledger, f secretFlags, log *slog.Logger, quiet bool) ([]byte, error) {
-	given, err := f.given()
-	if err != nil {
-		return nil, err
-	}
+func (p *program) secret(ledger allocator.Ledger, given []byte, log *slog.Logger, quiet bool) ([]byte, error) {
 	candidate := fingerprint(given)
 	if given == nil {
 		candidate = make([]byte, 32)
@@ -132,7 +127,7 @@ func (p *program) secret(ledger allocator.Ledger, f secretFlags, log *slog.Logge
 	case given != nil && !bytes.Equal(kept, candidate):
 		return nil, usage("this ledger was begun with another secret than the given one, and takes no other")
 	case given == nil && held:
-		return nil, usage("this ledger was begun with a secret that you keep: give it by --secret-file or MUSTER_SECRET")
+		return nil, usage("this ledger was begun with a secret that you keep: give it by --secret-file, MUSTER_SECRET or --keys")
 	case given != nil:
 		return given, nil
 	}

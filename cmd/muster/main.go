@@ -25,7 +25,11 @@ type commands struct {
 	Rebuild   rebuildCommand   `cmd:"" help:"Rebuild inventory from the ledger."`
 	Bench     benchCommand     `cmd:"" help:"Measure this program beside real baselines, and audit every engine's books."`
 	Loadtest  loadtestCommands `cmd:"" help:"Rehearse a national peak, and audit what the server kept."`
+	Keys      keysCommands     `cmd:"" help:"Make, check and rotate the installation's keys."`
+	Person    personCommands   `cmd:"" help:"Export or erase one person."`
+	Retention retentionCommand `cmd:"" help:"Delete people's details whose time is over."`
 	Worklist  worklistCommand  `cmd:"" help:"Check a signed day list and print it, without any server."`
+	Draw      drawCommand      `cmd:"" help:"Check the draw of a waiting room, without any server."`
 	DevIssuer devIssuerCommand `cmd:"" help:"Issue access tokens for tests (with --dev, on this machine only)."`
 	Version   versionCommand   `cmd:"" help:"Tell version, commit and Go version."`
 }

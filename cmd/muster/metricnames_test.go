@@ -24,6 +24,7 @@ import (
 
 	"muster/allocator"
 	"muster/allocator/allocatortest/memoryledger"
+	"muster/allocator/guarded"
 	"muster/allocator/observed"
 	"muster/allocator/trail"
 	"muster/api"
@@ -66,6 +67,9 @@ func registered(t *testing.T) map[string]metricEntry {
 	t.Helper()
 	var all noting
 	if _, err := observed.New(&all); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := guarded.New(&all); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := api.New(api.Options{Registerer: &all}, nil); err != nil {
@@ -240,7 +244,9 @@ func listed(t *testing.T) map[string]metricEntry {
 	entries["muster_search_snapshot_age_seconds"] = metricEntry{"How far searches lag behind the inventory.", map[string][]string{}}
 	values := map[string][]string{
 		"event": events(t), "operation": operations(t), "class": {"1xx", "2xx", "3xx", "4xx", "5xx"},
-		"issuer": {"clients", "staff"}, "result": {"ok", "failed"},
+		"port": {"inventory", "ledger"}, "admission_class": {"bulk", "feed", "finish", "hold", "search", "staff"}, "reason": {"full", "late", "waited"},
+		"limit": {"address", "client", "person", "visitor"}, "proof": {"accepted", "asked", "rejected"}, "cause": {"busy", "squatting"},
+		"issuer": {"clients", "staff"}, "result": {"ok", "failed"}, "step": {"booked", "entered", "held", "joined", "looked", "refused"},
 		"state": {"delivering", "failing", "disabled"}, "why": {webhooks.DisabledGone, webhooks.DisabledFailing},
 		"code": slices.Sorted(maps.Keys(codes(t))), "kind": append(named(t, "kinds"), "other"),
 		"outcome": append(named(t, "holdOutcomes", "grantStates", "applyOutcomes", "publishOutcomes", "recordOutcomes", "builderOutcomes",
@@ -287,6 +293,7 @@ func TestMetricsAreListed(t *testing.T) {
 // busy drives a server through what operators ask about.
 func busy(t *testing.T, s *server) {
 	s.world("MA001", 1)
+	s.staff("PUT", roomPath, object{"mode": "by_load"}).want(200)
 	booked := s.hold("MA001", soon())
 	s.call("POST", "/v1/holds", claim("MA001", soon())).want(409, allocator.CodeSlotFull)
 	s.confirm(booked, person(1)).want(201)

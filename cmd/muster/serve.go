@@ -14,7 +14,6 @@ import (
 	"muster/api"
 	"muster/cmd/muster/sample"
 	"muster/geo"
-	"muster/webhooks"
 )
 
 type serveCommand struct {
@@ -33,7 +32,10 @@ type serveCommand struct {
 	LinksDays            int    `default:"28" help:"How many days ahead slots are published as SMART Scheduling Links (${default})."`
 	LinksMemory          int    `default:"64" placeholder:"MIB" help:"How much of them is kept ready, packed (${default} MiB): what does not fit is made again for each reader. Go's collector lets each MiB cost up to five."`
 	AllowPrivateWebhooks bool   `help:"With --dev: webhooks may have http addresses, and such as are not of the public internet."`
-	LogLevel             string `default:"info" help:"debug, info, warn or error (${default})."`
+	guardFlags
+	upkeepFlags
+	callerFlags
+	LogLevel string `default:"info" help:"debug, info, warn or error (${default})."`
 	traceFlags
 }
 
@@ -46,13 +48,18 @@ func (c *serveCommand) Run(p *program) error {
 	if err := c.check(); err != nil {
 		return err
 	}
+	upkeep, err := c.upkeep()
+	if err != nil {
+		return err
+	}
 	defer suitServer(system)()
+	c.boundDumps(log)
 	tracer, err := c.traceFlags.start(p.ctx, log)
 	if err != nil {
 		return err
 	}
 	defer stopTracing(tracer, log) // last of all, because work in the background is traced until it has ended
-	w := parts{ledger: c.ledgerFlags, inventory: c.inventoryFlags, secret: c.secretFlags, limits: c.limits(), dev: c.Dev, log: log, tracer: tracer}
+	w := parts{ledger: c.ledgerFlags, inventory: c.inventoryFlags, secret: c.secretFlags, limits: c.limits(), upkeep: upkeep, dev: c.Dev, log: log, tracer: tracer}
 	if c.Sample {
 		w.filled = func(ledger allocator.Ledger) error { return p.loadSample(ledger, time.Now()) }
 	}
@@ -109,7 +116,7 @@ func (c *serveCommand) check() error {
 	if c.LinksMemory < 0 || c.LinksMemory > maxLinksMemory {
 		return usage("--links-memory %d is not within 0 and %d", c.LinksMemory, maxLinksMemory)
 	}
-	if err := c.trust(api.Options{Dev: c.Dev, PublicURL: c.PublicURL}).Validate(); err != nil {
+	if err := c.trust(c.guard(api.Options{Dev: c.Dev, PublicURL: c.PublicURL})).Validate(); err != nil {
 		return usageError{err}
 	}
 	return c.traceFlags.check()
@@ -141,11 +148,18 @@ func (c *serveCommand) serve(p *program, e *engine, at listeners, log *slog.Logg
 	if err != nil {
 		return err
 	}
-	server, ops, err := c.front(e, hooks, at.public.Addr().String(), log)
+	rooms, err := e.rooms(log)
 	if err != nil {
 		return err
 	}
-	defer deliver(p.ctx, hooks)()
+	if err := rooms.Step(p.ctx); err != nil { // before the first request, so that none slips past a room that is in force
+		return interrupted(p.ctx, fmt.Errorf("waiting rooms: %w", err))
+	}
+	server, ops, err := c.front(e, hooks, rooms, at.public.Addr().String(), log)
+	if err != nil {
+		return err
+	}
+	defer beside(p.ctx, hooks.Run, rooms.Run)()
 	failed := make(chan error, 2)
 	go func() { failed <- server.Serve(seamListener(at.public)) }()
 	go func() { failed <- ops.Serve(at.private) }()
@@ -168,11 +182,13 @@ func (c *serveCommand) serve(p *program, e *engine, at listeners, log *slog.Logg
 	return err
 }
 
-// deliver sends webhooks until ctx ends or the returned function is called, which waits for the last of it.
-func deliver(ctx context.Context, hooks *webhooks.Hooks) (stop func()) {
+// beside runs what goes on beside the serving until ctx ends or the returned function is called, which waits for the last of it.
+func beside(ctx context.Context, all ...func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
-	running.Go(func() { hooks.Run(ctx) })
+	for _, run := range all {
+		running.Go(func() { run(ctx) })
+	}
 	return func() { cancel(); running.Wait() }
 }
 
@@ -185,6 +201,9 @@ func (c *serveCommand) greet(p *program, e *engine, public, private string, log 
 		fmt.Fprintln(p.stdout, "DEVELOPMENT MODE: the bearer token `dev` is allowed everything. Never run like this in production.")
 	case c.Issuer == "" && c.OIDCIssuer == "":
 		log.Warn("no --issuer and no --oidc-issuer: every publisher's, staff's and operator's route answers 401")
+	}
+	if c.LimitCallers && c.AddressHeader == "" {
+		log.Warn("--limit-callers without --address-header: behind a proxy everybody is one caller")
 	}
 	if c.Sample {
 		fmt.Fprintln(p.stdout, sample.Attribution)

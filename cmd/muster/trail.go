@@ -92,11 +92,11 @@ func (c *auditCommand) verifyTrail(p *program) error {
 }
 
 func (c *auditCommand) verify(p *program, ledger allocator.Ledger, note *[32]byte) (trail.Report, error) {
-	material, err := p.secret(ledger, c.secretFlags, slog.New(slog.DiscardHandler), true)
+	who, err := p.identity(ledger, c.secretFlags, c.ledgerFlags, slog.New(slog.DiscardHandler), true)
 	if err != nil {
 		return trail.Report{}, err
 	}
-	secret := allocator.NewSecret(material)
+	secret := allocator.NewSecretWith(who.secret, who.ring)
 	return trail.Verify(p.ctx, ledger, secret.TrailKey(), c.From, note)
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"muster/allocator"
 	"muster/allocator/cockroachledger"
+	"muster/allocator/guarded"
+	"muster/allocator/keyring"
 	"muster/allocator/memoryinventory"
 	"muster/allocator/observed"
 	"muster/allocator/redisinventory"
@@ -22,6 +24,7 @@ import (
 	"muster/api"
 	"muster/cmd/muster/tracing"
 	"muster/smartlinks"
+	"muster/waitingroom"
 	"muster/webhooks"
 )
 
@@ -136,6 +139,7 @@ type parts struct {
 	inventory inventoryFlags
 	secret    secretFlags
 	limits    allocator.Limits
+	upkeep    allocator.Upkeep
 	dev       bool // the development server's leniency
 	tool      bool // no clients are served, so the installation's secret is not needed
 	absent    bool // the inventory is in another program's memory, which has the ledger's file open
@@ -165,9 +169,9 @@ func (p *program) assemble(w parts) (_ *engine, err error) {
 			err = errors.Join(err, e.close())
 		}
 	}()
-	secret := make([]byte, 32) // a tool makes no tokens and no keys
+	who := identity{make([]byte, 32), keyring.Derived()} // a tool makes no tokens and no keys
 	if !w.tool {
-		if secret, err = p.secret(ledger, w.secret, w.log, embedded || w.dev); err != nil {
+		if who, err = p.identity(ledger, w.secret, w.ledger, w.log, embedded || w.dev); err != nil {
 			return nil, err
 		}
 	}
@@ -181,14 +185,22 @@ func (p *program) assemble(w parts) (_ *engine, err error) {
 		return nil, err
 	}
 	e.close = func() error { return errors.Join(closeInventory(), ledger.Close()) }
-	return e, e.allocate(w, places, secret, seamInventory(inventory))
+	var node func(shard int) string // nil: there is none that could die by itself
+	if remote, ok := inventory.(interface{ Node(shard int) string }); ok {
+		node = remote.Node
+	}
+	return e, e.allocate(w, places, who, seamInventory(inventory), node)
 }
 
-// allocate puts the allocator on top of its measured ports.
-func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory allocator.Inventory) error {
+// allocate puts the allocator on top of its measured and guarded ports.
+func (e *engine) allocate(w parts, places postcodes, who identity, inventory allocator.Inventory, node func(shard int) string) error {
 	e.registry = prometheus.NewRegistry()
 	e.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics, err := observed.New(e.registry)
+	if err != nil {
+		return err
+	}
+	guard, err := guarded.New(e.registry)
 	if err != nil {
 		return err
 	}
@@ -196,11 +208,17 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 	if e.tracer != nil {
 		inventory, ledger = e.tracer.Inventory(inventory), e.tracer.Ledger(ledger)
 	}
+	ledger = guard.Ledger(ledger)
+	if node != nil {
+		inventory = guard.Inventory(inventory, node)
+	}
 	e.measured = metrics.Ledger(ledger)
 	e.Allocator, err = allocator.New(allocator.Config{
-		Inventory: metrics.Inventory(inventory), Ledger: e.measured, Secret: secret, Postcodes: places, Nearest: nearest{},
-		Limits: w.limits, Log: w.log, Observer: metrics, CreateServices: w.dev,
+		Inventory: metrics.Inventory(inventory), Ledger: e.measured, Secret: who.secret, Keys: who.ring, Postcodes: places, Nearest: nearest{},
+		Limits: w.limits, Upkeep: w.upkeep, Log: w.log, Observer: metrics, CreateServices: w.dev,
 	})
+	clear(who.secret) // what was made of the keys has copies of its own
+	who.ring.Wipe()
 	if err != nil || w.tool {
 		return err
 	}
@@ -210,9 +228,9 @@ func (e *engine) allocate(w parts, places postcodes, secret []byte, inventory al
 }
 
 // front makes the HTTP side of an engine.
-func (c *serveCommand) front(e *engine, hooks *webhooks.Hooks, public string, log *slog.Logger) (*api.Server, *api.Ops, error) {
+func (c *serveCommand) front(e *engine, hooks *webhooks.Hooks, rooms *waitingroom.Rooms, public string, log *slog.Logger) (*api.Server, *api.Ops, error) {
 	options := c.options(e, log)
-	options.Webhooks = hooks
+	options.Webhooks, options.Rooms = hooks, rooms
 	links, err := smartlinks.New(smartlinks.Options{
 		BaseURL: cmp.Or(c.PublicURL, "http://"+reachable(public)), Days: c.LinksDays, KeepBytes: max(1, c.LinksMemory<<20),
 	}, e)
@@ -220,7 +238,7 @@ func (c *serveCommand) front(e *engine, hooks *webhooks.Hooks, public string, lo
 		return nil, nil, usageError{err}
 	}
 	options.Links = links
-	server, err := api.New(options, e)
+	server, err := api.New(options, queued{e, rooms.Door(e)})
 	if err != nil {
 		return nil, nil, usageError{err}
 	}
@@ -237,9 +255,10 @@ func (c *serveCommand) hooks(e *engine, log *slog.Logger) (*webhooks.Hooks, erro
 
 // options are the HTTP side's.
 func (c *serveCommand) options(e *engine, log *slog.Logger) api.Options {
-	o := c.trust(api.Options{
-		Dev: c.Dev, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry, WorklistKey: e.WorklistKey(),
-	})
+	o := c.trust(c.guard(api.Options{
+		Dev: c.Dev, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry, WorklistKeys: e.WorklistKeys(),
+		Callers: c.callers(e.VisitorKey()),
+	}))
 	if e.tracer != nil { // a nil *Tracer in an interface would not be nil
 		o.Tracer = e.tracer
 	}

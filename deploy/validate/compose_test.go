@@ -143,3 +143,27 @@ func TestHAProxyTakesItsConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// What the edge logs of a request has no path in it, whose tokens open bookings, and no query, which may have a date of birth.
+func TestEdgeLogsNoPaths(t *testing.T) {
+	text := read(t, "haproxy", "haproxy.cfg")
+	formats := 0
+	for line := range strings.Lines(text) {
+		line = strings.TrimSpace(line)
+		if strings.HasPrefix(line, "option httplog") || strings.HasPrefix(line, "option httpslog") {
+			t.Errorf("%q logs whole request lines", line)
+		}
+		if !strings.HasPrefix(line, "log-format") {
+			continue
+		}
+		formats++
+		for _, field := range []string{"%r", "%HU", "%HP", "%HQ", "%{+Q}r", "%[", "%hr"} {
+			if strings.Contains(line+" ", field+" ") || field == "%[" && strings.Contains(line, field) {
+				t.Errorf("%q logs %s", line, field)
+			}
+		}
+	}
+	if formats == 0 || !strings.Contains(text, "capture response header X-Request-Id") {
+		t.Error("requests are logged by no format, or without what finds them in the servers' logs")
+	}
+}

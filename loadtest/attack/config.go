@@ -44,6 +44,7 @@ type Config struct {
 	Grace                 time.Duration // that journeys have after the last arrival; default by Think
 	Think                 time.Duration // as the crowd's; paces reloading and retrying
 	Retry                 time.Duration // before a request without a definite answer is sent again, at first; default 200 ms
+	Tries                 int           // of a request without a definite answer; default 5. 1: whoever is told to come back leaves
 	MaxLag                time.Duration // the generator counts as the limit when its 99th percentile of lag is above; default 100 ms
 	StartAt               time.Time     // zero: at once
 
@@ -63,6 +64,9 @@ func (c Config) withDefaults() Config {
 			*field = value
 		}
 	}
+	if c.Tries == 0 {
+		c.Tries = mostTries
+	}
 	c.Generators, c.Generator = max(1, c.Generators), max(1, c.Generator)
 	return c
 }
@@ -79,8 +83,8 @@ func (c Config) validate() error {
 		return errors.New("the server offers no service, so nobody has a reason to come")
 	case c.Generator > c.Generators:
 		return fmt.Errorf("this is generator %d of %d", c.Generator, c.Generators)
-	case c.MaxWorkers < 1 || c.Timeout <= 0 || c.Grace < 0 || c.MaxLag <= 0 || c.Think < 0:
-		return errors.New("workers, time-outs and lag are not positive")
+	case c.MaxWorkers < 1 || c.Timeout <= 0 || c.Grace < 0 || c.MaxLag <= 0 || c.Think < 0 || c.Tries < 1:
+		return errors.New("workers, time-outs, tries and lag are not positive")
 	}
 	return nil
 }

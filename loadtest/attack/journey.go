@@ -19,7 +19,7 @@ const (
 	mostSearches = 4 // beside waiting for a bell
 	mostHolds    = 4
 	mostPolls    = 6
-	mostTries    = 5 // of one request without a definite answer
+	mostTries    = 5 // of one request without a definite answer, where a run says nothing else
 	sitesShown   = 3
 	farKm        = 150 // the radius of those who found nothing near
 )
@@ -32,6 +32,7 @@ type world struct {
 	bell     time.Duration
 	think    time.Duration
 	retry    time.Duration
+	tries    int
 	recorder *result.Recorder
 	evidence *audit.Evidence
 	phantoms *phantoms
@@ -91,7 +92,7 @@ func (j *journey) ask(after time.Duration, r Request, then func(Reply, time.Dura
 func (j *journey) heard(r Reply, at time.Duration) {
 	_, _, definite := classify(r)
 	if !definite {
-		if j.tries++; j.tries < mostTries {
+		if j.tries++; j.tries < j.world.tries {
 			wait := max(r.RetryAfter, j.retry<<(j.tries-1))
 			j.after = wait + time.Duration(j.who.Dice.Float64()*float64(wait)/2)
 			return // the same request again, with the same key

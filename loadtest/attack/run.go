@@ -21,7 +21,7 @@ func Run(ctx context.Context, c Config) (*result.Result, *audit.Evidence, error)
 	}
 	recorder := result.NewRecorder(result.WindowFor(c.Profile.Curve.Length() + c.Grace))
 	evidence := audit.NewEvidence()
-	w := &world{services: c.Services, from: c.From, to: c.To, seed: c.Seed, bell: c.Profile.Bell, think: c.Think, retry: c.Retry, recorder: recorder, evidence: evidence,
+	w := &world{services: c.Services, from: c.From, to: c.To, seed: c.Seed, bell: c.Profile.Bell, think: c.Think, retry: c.Retry, tries: c.Tries, recorder: recorder, evidence: evidence,
 		phantoms: newPhantoms()}
 	if !c.StartAt.IsZero() {
 		wait(ctx, time.Until(c.StartAt))

@@ -3,6 +3,7 @@ package attack
 import (
 	"container/heap"
 	"context"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -133,6 +134,7 @@ func (s *scheduler) done(sh *shot, r Reply, ended time.Duration) {
 	j := sh.journey
 	code, class, _ := classify(r)
 	o := result.Observation{Step: j.request.Step, Code: code, Class: class, Planned: sh.planned, Sent: time.Duration(sh.sent.Load()), Ended: ended}
+	o.Unpaced = (r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable) && r.RetryAfter <= 0
 	if o.Sent == 0 {
 		o.Sent = ended
 	}

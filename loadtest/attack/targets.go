@@ -23,7 +23,7 @@ func WriteTargets(ctx context.Context, out io.Writer, c Config, people int) erro
 	encode := vegeta.NewJSONTargetEncoder(out)
 	base := strings.TrimSuffix(c.Target.String(), "/")
 	for n := range uint64(people) {
-		w := &world{services: c.Services, from: c.From, to: c.To, seed: c.Seed, recorder: result.NewRecorder(time.Second), evidence: audit.NewEvidence(),
+		w := &world{tries: 1, services: c.Services, from: c.From, to: c.To, seed: c.Seed, recorder: result.NewRecorder(time.Second), evidence: audit.NewEvidence(),
 			phantoms: newPhantoms()}
 		j := w.begin(c.Crowd.Citizen(n))
 		for !j.over {

@@ -219,9 +219,19 @@ func (d *desk) look(to at, path string, header map[string]string) {
 	}
 }
 
-// put creates or replaces something that has no history, and wants it to succeed.
-func (d *desk) put(to at, path string, body any) {
-	if a := d.insist(to, request{http.MethodPut, path, body, staff}); a.definite() && !a.ok() {
-		d.complain("P11", "PUT %s was answered %v", path, a)
+// put creates or replaces something that has no history.
+func (d *desk) put(to at, path string, body any) { d.order(to, http.MethodPut, path, body) }
+
+// erase takes somebody out whose only booking has ended.
+func (d *desk) erase(to at, b *booking) {
+	if b != nil {
+		d.order(to, http.MethodPost, "/v1/people/erase", object{"nhsNumber": b.claim.Person})
+	}
+}
+
+// order asks for what has no history, and wants it to succeed.
+func (d *desk) order(to at, method, path string, body any) {
+	if a := d.insist(to, request{method, path, body, staff}); a.definite() && !a.ok() {
+		d.complain("P11", "%s %s was answered %v", method, path, a)
 	}
 }

@@ -50,6 +50,7 @@ var ways = map[string]way{
 
 	"check":      {start: true, most: 2, traffic: (*course).rest},
 	"agree":      {start: true, most: 2, traffic: (*course).rest},
+	"amend":      {traffic: (*course).rest},
 	"epochs":     {alone: true, traffic: (*course).flush},
 	"open-epoch": {alone: true, traffic: (*course).flush},
 
@@ -69,7 +70,8 @@ var ways = map[string]way{
 	"record":       {client: true, traffic: (*course).book},
 	"void":         {client: true, traffic: (*course).lose},
 	"transition":   {client: true, traffic: (*course).cancel},
-	"bookings":     {traffic: (*course).showBooking},
+	"bookings":     {traffic: (*course).walkIn},
+	"booking":      {traffic: (*course).showBooking},
 	"slot":         {traffic: (*course).showBooking},
 	"day-bookings": {traffic: (*course).listDay},
 	"site-state":   {traffic: (*course).newSite},
@@ -85,8 +87,13 @@ var ways = map[string]way{
 	"trail":        {traffic: (*course).rest},
 	"trail-end":    {traffic: (*course).rest},
 	"now":          {traffic: (*course).rest},
-	"close":        {most: 1, traffic: (*course).stop},
-	"migrate":      {start: true, most: 1, traffic: (*course).rest},
+	"payloads":     {traffic: (*course).rest},
+
+	"person-bookings": {traffic: (*course).erase},
+	"reseal":          {client: true, traffic: (*course).erase},
+
+	"close":   {most: 1, traffic: (*course).stop},
+	"migrate": {start: true, most: 1, traffic: (*course).rest},
 
 	"reply-hold":      {client: true, traffic: (*course).book},
 	"reply-extend":    {client: true, traffic: (*course).extend},
@@ -95,6 +102,7 @@ var ways = map[string]way{
 	"reply-cancel":    {client: true, traffic: (*course).cancel},
 	"reply-status":    {client: true, traffic: (*course).arrive},
 	"reply-walk-in":   {client: true, traffic: (*course).walkIn},
+	"reply-erase":     {client: true, traffic: (*course).erase},
 	"reply-day":       {client: true, traffic: (*course).publish},
 	"reply-upload":    {client: true, traffic: (*course).upload},
 	"reply-catalogue": {traffic: (*course).putSite},
@@ -129,8 +137,8 @@ var embeddedWays = withoutReads(map[string]way{
 func withoutReads(rows map[string]way) map[string]way {
 	for _, step := range []string{
 		"identity", "state", "reap", "stuck", "read-site", "read-places", "usage", "changes", "check", "epochs", "services", "sites", "site",
-		"site-plan", "due-plans", "days", "day", "bookings", "slot", "day-bookings", "site-state", "live-places", "generations", "changed", "events", "last-event",
-		"webhooks", "webhook", "trail", "trail-end", "now", "close",
+		"site-plan", "due-plans", "days", "day", "bookings", "slot", "booking", "person-bookings", "payloads", "day-bookings", "site-state",
+		"live-places", "generations", "changed", "events", "last-event", "webhooks", "webhook", "trail", "trail-end", "now", "close",
 		"reply-read",
 	} {
 		rows[step] = way{why: leavesNothing}
@@ -176,6 +184,13 @@ func (c *course) release() {
 
 func (c *course) cancel() {
 	c.desk.cancel(c.guest(), c.desk.book(c.guest(), c.places(serviceA)))
+}
+
+// erase has somebody cancel, and be forgotten.
+func (c *course) erase() {
+	b := c.desk.book(c.guest(), c.places(serviceA))
+	c.desk.cancel(c.guest(), b)
+	c.desk.erase(c.guest(), b)
 }
 
 func (c *course) arrive() {

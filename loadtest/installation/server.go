@@ -88,7 +88,7 @@ func (s *Server) launch() (*processes.Process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	cmd := exec.Command(s.program, s.args...)
-	cmd.Env = append(append(os.Environ(), "MUSTER_SECRET="+Secret), s.env...)
+	cmd.Env = append(append(os.Environ(), "MUSTER_SECRET="+Secret, "MUSTER_UPKEEP_EVERY=1s"), s.env...)
 	p, err := processes.Start(cmd, s.LogPath)
 	if err == nil {
 		s.process = p

@@ -87,7 +87,7 @@ func addTotals(a, b *Totals) {
 	for _, pair := range [][2]*int64{
 		{&a.Planned, &b.Planned}, {&a.Started, &b.Started}, {&a.OnTime, &b.OnTime}, {&a.Unsent, &b.Unsent}, {&a.Finished, &b.Finished},
 		{&a.Cut, &b.Cut}, {&a.Requests, &b.Requests}, {&a.Late, &b.Late}, {&a.Refused, &b.Refused}, {&a.Failed, &b.Failed},
-		{&a.Holds, &b.Holds}, {&a.Phantom, &b.Phantom}, {&a.Booked, &b.Booked}, {&a.Cancelled, &b.Cancelled}, {&a.Moved, &b.Moved},
+		{&a.Unpaced, &b.Unpaced}, {&a.Holds, &b.Holds}, {&a.Phantom, &b.Phantom}, {&a.Booked, &b.Booked}, {&a.Cancelled, &b.Cancelled}, {&a.Moved, &b.Moved},
 		{&a.Nothing, &b.Nothing}, {&a.Unknown, &b.Unknown}, {&a.Wrong, &b.Wrong},
 	} {
 		*pair[0] += *pair[1]

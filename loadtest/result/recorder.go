@@ -19,6 +19,7 @@ type Observation struct {
 	Code                 string
 	Class                Class
 	Planned, Sent, Ended time.Duration
+	Unpaced              bool // refused for now, without a word on when to come back
 }
 
 // Live is what may be shown while a run goes on.
@@ -81,6 +82,9 @@ func (c *Recorder) Observe(o Observation) {
 	w.Latency.Add(waited)
 	if o.Step == Confirm {
 		w.Confirm.Add(waited)
+	}
+	if o.Unpaced {
+		t.Unpaced++
 	}
 	if lag >= Late {
 		t.Late++

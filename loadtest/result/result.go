@@ -115,6 +115,7 @@ type Totals struct {
 	Late      int64 `json:"late"` // requests sent 100 ms or more after their time
 	Refused   int64 `json:"refused"`
 	Failed    int64 `json:"failed"`
+	Unpaced   int64 `json:"unpaced"` // 429 and 503 without Retry-After
 	Holds     int64 `json:"holds"`
 	Phantom   int64 `json:"phantom"` // holds refused as full, listed as free a second or more after others were told that it is full
 	Booked    int64 `json:"booked"`

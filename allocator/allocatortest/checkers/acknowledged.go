@@ -37,12 +37,17 @@ func (r *Run) asTold(row *allocator.Booking, op *Op) (violations []Violation) {
 	if row.Service != c.Service || row.Slot != c.Slot && (op.Kind != KindWalkIn || c.Slot.Start != 0) {
 		violations = append(violations, violated("P2", "booking %s was acknowledged as %s at %v", describe(row), c.Service, c.Slot))
 	}
-	if key, known := r.persons[c.Person]; known && row.Person != key {
+	if key, known := r.persons[c.Person]; known && row.Person != key && !erased(row) {
 		violations = append(violations, violated("P2", "booking %s of %s is recorded for somebody else", describe(row), c.Person))
 	} else if name, named := r.names[row.Person]; named && c.Person != "" && name != c.Person {
 		violations = append(violations, violated("P2", "booking %s of %s is recorded for %s", describe(row), c.Person, name))
 	}
 	return violations
+}
+
+// erased says whether a booking that has ended was made nobody's, details and all.
+func erased(row *allocator.Booking) bool {
+	return !row.Status.Live() && row.Person == allocator.PersonKey{} && len(row.Sealed) == 0
 }
 
 // livesOn checks that a booking is live exactly where it may be.

@@ -25,6 +25,11 @@ func (f Ledger) Agree(ctx context.Context, name string, candidate []byte) ([]byt
 	return run(ctx, f.Plan, f.Carry, "Agree", what{name, candidate}, func(ctx context.Context) ([]byte, error) { return f.Ledger.Agree(ctx, name, candidate) })
 }
 
+// Amend implements allocator.Ledger.
+func (f Ledger) Amend(ctx context.Context, name string, was, now []byte) ([]byte, error) {
+	return run(ctx, f.Plan, f.Carry, "Amend", what{name, was, now}, func(ctx context.Context) ([]byte, error) { return f.Ledger.Amend(ctx, name, was, now) })
+}
+
 // Epochs implements allocator.Ledger.
 func (f Ledger) Epochs(ctx context.Context) (map[int]allocator.ShardEpoch, error) {
 	return run(ctx, f.Plan, f.Carry, "Epochs", nil, func(ctx context.Context) (map[int]allocator.ShardEpoch, error) { return f.Ledger.Epochs(ctx) })
@@ -130,6 +135,34 @@ func (f Ledger) Transition(ctx context.Context, t allocator.Transition) (allocat
 // Bookings implements allocator.Ledger.
 func (f Ledger) Bookings(ctx context.Context, keys []allocator.BookingKey) ([]allocator.Booking, error) {
 	return run(ctx, f.Plan, f.Carry, "Bookings", what{keys}, func(ctx context.Context) ([]allocator.Booking, error) { return f.Ledger.Bookings(ctx, keys) })
+}
+
+// Booking implements allocator.Ledger.
+func (f Ledger) Booking(ctx context.Context, key allocator.BookingKey, subject allocator.Subject) (allocator.Booking, bool, error) {
+	r, err := run(ctx, f.Plan, f.Carry, "Booking", what{key, subject}, func(ctx context.Context) (r pair[allocator.Booking, bool], err error) {
+		r.first, r.second, err = f.Ledger.Booking(ctx, key, subject)
+		return r, err
+	})
+	return r.first, r.second, err
+}
+
+// PersonBookings implements allocator.Ledger.
+func (f Ledger) PersonBookings(ctx context.Context, person allocator.PersonKey, limit int) ([]allocator.Booking, error) {
+	return run(ctx, f.Plan, f.Carry, "PersonBookings", what{person, limit}, func(ctx context.Context) ([]allocator.Booking, error) {
+		return f.Ledger.PersonBookings(ctx, person, limit)
+	})
+}
+
+// Payloads implements allocator.Ledger.
+func (f Ledger) Payloads(ctx context.Context, after allocator.BookingKey, limit int) ([]allocator.Payload, error) {
+	return run(ctx, f.Plan, f.Carry, "Payloads", what{after, limit}, func(ctx context.Context) ([]allocator.Payload, error) {
+		return f.Ledger.Payloads(ctx, after, limit)
+	})
+}
+
+// Reseal implements allocator.Ledger.
+func (f Ledger) Reseal(ctx context.Context, items []allocator.Resealing) (int, error) {
+	return run(ctx, f.Plan, f.Carry, "Reseal", what{items}, func(ctx context.Context) (int, error) { return f.Ledger.Reseal(ctx, items) })
 }
 
 // Slot implements allocator.Ledger.

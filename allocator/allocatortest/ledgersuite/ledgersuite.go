@@ -36,6 +36,7 @@ func Run(t *testing.T, open func(t *testing.T) allocator.Ledger) {
 		{"Suspend", testSuspend},
 		{"Plans", testPlans},
 		{"State", testState},
+		{"Payloads", testPayloads},
 		{"Events", testEvents},
 		{"Webhooks", testWebhooks},
 		{"Authors", testAuthors},

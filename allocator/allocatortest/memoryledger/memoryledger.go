@@ -4,6 +4,7 @@
 package memoryledger
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -124,6 +125,18 @@ func (l *Ledger) Agree(ctx context.Context, name string, candidate []byte) ([]by
 	defer l.leave()
 	if l.settings[name] == nil {
 		l.settings[name] = slices.Clone(candidate)
+	}
+	return slices.Clone(l.settings[name]), nil
+}
+
+// Amend compares and keeps.
+func (l *Ledger) Amend(ctx context.Context, name string, was, now []byte) ([]byte, error) {
+	if err := l.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer l.leave()
+	if kept := l.settings[name]; kept != nil && bytes.Equal(kept, was) {
+		l.settings[name] = slices.Clone(now)
 	}
 	return slices.Clone(l.settings[name]), nil
 }

@@ -24,6 +24,7 @@ var (
 	workers = flag.Int("mutants.workers", 2, "how many bugs to try at a time")
 	against = flag.Int("mutants.simulator", 0, "try the chosen bugs of the core and the scripts against so many seeds of the simulator, instead of their own checks")
 	cheaply = flag.Bool("mutants.cheaply", false, "leave the simulator out where a bug names another check too")
+	third   = flag.Int("mutants.third", 0, "try the first, second or third bug of each three only; 0: all")
 	reports = flag.String("mutants.report", "", "leave a part of the reliability report in this folder")
 	timeout = flag.Duration("mutants.timeout", 3*time.Minute, "after which a check has hung")
 )
@@ -153,6 +154,10 @@ func selected(t *testing.T) (bugs []Bug) {
 	}
 	if *against > 0 {
 		bugs = simulated(bugs)
+	}
+	if *third > 0 {
+		i := -1
+		bugs = slices.DeleteFunc(bugs, func(Bug) bool { i++; return i%3 != (*third-1)%3 })
 	}
 	for i := range bugs {
 		if others := slices.DeleteFunc(slices.Clone(bugs[i].By), func(c Check) bool { return c.Name == "simulator" }); *cheaply && len(others) > 0 {

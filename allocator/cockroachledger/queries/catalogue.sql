@@ -9,6 +9,9 @@ SELECT s.value FROM settings s WHERE s.name = $1::TEXT;
 -- name: StoreSetting
 INSERT INTO settings (name, value) VALUES ($1::TEXT, $2::BYTEA) ON CONFLICT (name) DO NOTHING;
 
+-- name: AmendSetting
+UPDATE settings SET value = $3::BYTEA, stored_at = now() WHERE settings.name = $1::TEXT AND settings.value = $2::BYTEA;
+
 -- name: SiteForUpdate
 SELECT s.version, s.details, s.changed_at FROM sites s WHERE s.site_id = $1::TEXT FOR UPDATE;
 
