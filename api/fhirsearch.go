@@ -309,8 +309,7 @@ func offersAfter(offers []fhir.Offer) (after func(id string) int) {
 
 func (s *Server) fhirReadSlot(ctx context.Context, x *exchange) (reply, error) {
 	p, ok := fhir.ParsePlace(x.param("id"))
-	x.query()
-	if err := x.input().fail(); err != nil || !ok {
+	if err := x.noQuery(); err != nil || !ok {
 		return reply{}, orElse(err, errFHIRSlot)
 	}
 	l := s.fhirLookup(ctx, x)
@@ -346,8 +345,7 @@ func orElse(err, other error) error {
 // readOffer finds the offer of the path.
 func (s *Server) readOffer(ctx context.Context, x *exchange) (*allocator.Site, *allocator.Service, error) {
 	o, ok := fhir.ParseOffer(x.param("id"))
-	x.query()
-	if err := x.input().fail(); err != nil || !ok {
+	if err := x.noQuery(); err != nil || !ok {
 		return nil, nil, orElse(err, errFHIROffer)
 	}
 	return s.fhirLookup(ctx, x).offer(o)
@@ -371,8 +369,7 @@ func (s *Server) fhirReadHealthcareService(ctx context.Context, x *exchange) (re
 
 func (s *Server) fhirReadLocation(ctx context.Context, x *exchange) (reply, error) {
 	id, ok := fhir.ParseLocationID(x.param("id"))
-	x.query()
-	if err := x.input().fail(); err != nil || !ok {
+	if err := x.noQuery(); err != nil || !ok {
 		return reply{}, orElse(err, errFHIRSite)
 	}
 	site, err := s.engine.Site(ctx, id)

@@ -80,11 +80,10 @@ func viewRoom(p *waitingroom.Public) *roomView {
 
 // rooms are the server's waiting rooms, or the refusal of a server that has none. Queries are refused.
 func (s *Server) rooms(x *exchange) (*waitingroom.Rooms, error) {
-	x.query()
 	if s.options.Rooms == nil {
 		return nil, allocator.Refuse(CodeNotFound, "this server has no waiting rooms")
 	}
-	return s.options.Rooms, x.input().fail()
+	return s.options.Rooms, x.noQuery()
 }
 
 // roomOf finds the rooms and the path's service, which must be known.

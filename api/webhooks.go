@@ -62,8 +62,7 @@ func (s *Server) asked(x *exchange) (*webhooks.Hooks, error) {
 	if err != nil {
 		return nil, err
 	}
-	x.query()
-	return hooks, x.input().fail()
+	return hooks, x.noQuery()
 }
 
 func (s *Server) createWebhook(ctx context.Context, x *exchange) (reply, error) {
