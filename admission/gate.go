@@ -28,6 +28,7 @@ type Bounds struct {
 	Floor   int           // of the limit: it never falls below
 	Ceiling int           // of the limit, and where it begins; equal to Floor: the limit is fixed
 	Latency time.Duration // up to this the work counts as fast
+	Slow    time.Duration // and from this on as slow, however far its dependency is; 0: no such bound
 	Queue   int           // so many wait
 	Wait    time.Duration // for so long at most
 	Target  time.Duration // and for so long while more comes than goes
@@ -41,8 +42,8 @@ func (b *Bounds) validate() error {
 		return fmt.Errorf("class %s: a reserve of %d of %d", b.Name, b.Reserve, b.Ceiling)
 	case b.Queue < 0 || b.Wait < 0 || b.Target < 0 || b.Target > b.Wait:
 		return fmt.Errorf("class %s: a queue of %d for %v, %v under overload", b.Name, b.Queue, b.Wait, b.Target)
-	case b.Latency <= 0:
-		return fmt.Errorf("class %s: a latency of %v", b.Name, b.Latency)
+	case b.Latency <= 0 || b.Slow < 0 || b.Slow > 0 && b.Slow < b.Latency:
+		return fmt.Errorf("class %s: %v is fast and %v is slow", b.Name, b.Latency, b.Slow)
 	}
 	return nil
 }
@@ -75,7 +76,7 @@ func New(shared int, classes ...Bounds) (*Gate, error) {
 	for _, b := range classes {
 		faults = append(faults, b.validate())
 		g.classes = append(g.classes, class{
-			bounds: b, limit: newLimit(b.Floor, b.Ceiling, b.Latency), queue: queue{bound: b.Queue, wait: b.Wait, target: b.Target},
+			bounds: b, limit: newLimit(b.Floor, b.Ceiling, b.Latency, b.Slow), queue: queue{bound: b.Queue, wait: b.Wait, target: b.Target},
 			dropped: make(map[Reason]uint64),
 		})
 	}

@@ -18,6 +18,7 @@ const (
 type limit struct {
 	floor, ceiling int
 	target         time.Duration
+	most           time.Duration // what takes longer is slow however far the dependency is; 0: no such bound
 
 	value   float64
 	base    time.Duration // 0: not measured yet
@@ -30,8 +31,8 @@ type limit struct {
 	peak  int // the most that ran at once
 }
 
-func newLimit(floor, ceiling int, target time.Duration) limit {
-	return limit{floor: floor, ceiling: ceiling, target: target, value: float64(ceiling)}
+func newLimit(floor, ceiling int, target, most time.Duration) limit {
+	return limit{floor: floor, ceiling: ceiling, target: target, most: most, value: float64(ceiling)}
 }
 
 func (l *limit) now() int { return int(l.value) }
@@ -62,12 +63,15 @@ func (l *limit) adapt(mean time.Duration) {
 		l.base += (mean - l.base) / 4
 	}
 	allowed := max(l.target, tolerance*l.base)
+	if l.most > 0 {
+		allowed = min(allowed, l.most)
+	}
 	if l.slow++; mean <= allowed || alone {
 		l.slow = 0
 	}
 	switch {
-	case l.slow >= lasting:
-		l.value *= max(fastestFall, float64(allowed)/float64(mean))
+	case l.slow >= lasting: // as many as ran were too many; a limit far above them would fall for long without any effect
+		l.value = min(l.value, float64(l.peak)) * max(fastestFall, float64(allowed)/float64(mean))
 	case mean <= allowed && float64(l.peak) >= usedShare*math.Floor(l.value):
 		l.value += math.Sqrt(l.value)
 	}

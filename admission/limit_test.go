@@ -115,9 +115,34 @@ func TestFarIsNotSlow(t *testing.T) {
 	})
 }
 
+// TestLimitFallsFromWhatRan: where the limit is far above what runs, the first fall counts, and so it ends before those who wait
+// give up.
+func TestLimitFallsFromWhatRan(t *testing.T) {
+	l := newLimit(256, 4096, 300*time.Millisecond, 1500*time.Millisecond)
+	now := time.Unix(1_800_000_000, 0)
+	observe := func(took time.Duration, running int) {
+		for range 2 * leastSamples {
+			now = now.Add(took / leastSamples)
+			l.observe(now, took, running)
+		}
+	}
+	for range 10 {
+		observe(800*time.Millisecond, 200) // far: three times that would be more than half of anybody's patience
+	}
+	if l.now() != 4096 {
+		t.Fatalf("calm: a limit of %d", l.now())
+	}
+	for range 2 {
+		observe(2*time.Second, 640)
+	}
+	if l.now() > 480 {
+		t.Errorf("640 took 2 s instead of 1.5: a limit of %d, and 480 is right", l.now())
+	}
+}
+
 // TestLimitStaysWithinBounds however the latency jumps.
 func TestLimitStaysWithinBounds(t *testing.T) {
-	l := newLimit(8, 64, 10*time.Millisecond)
+	l := newLimit(8, 64, 10*time.Millisecond, 0)
 	now := time.Unix(1_800_000_000, 0)
 	lowest, highest := l.now(), 0
 	for i := range 20_000 {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,7 +24,10 @@ import (
 //
 // Bounds: at most cap(queue) wait and at most `most` go in one call; beyond that a request is refused at once, which costs
 // no more than a channel's fullness check. First come, first served, whatever the site. An item whose caller gave up
-// before its call began is not sent.
+// before its call began is not sent, and the caller knows that nothing happened. Nor is one sent whose caller would give up
+// before the answer comes, by what calls take at present: a queue as long as people's patience would fill every call with
+// items that nobody waits for any more, and of all that the store decides nothing would come. The one that can wait
+// longest goes whatever calls take, or nobody would find out that they are faster again.
 //
 // Memory: a place in the queue, with the channel of its answer, is used again by whoever got that answer, since the lane does
 // not touch it any more. One whose caller gave up stays the lane's, and one that was posted is never used again.
@@ -35,6 +39,7 @@ type combiner[I, O any] struct {
 	places  sync.Pool // of *waiting[I, O] that nobody else has
 
 	batch []*waiting[I, O] // the lane's own, for its next call
+	takes time.Duration    // the lane's own: what a call takes, smoothed; 0: not known yet
 
 	stop    chan struct{}
 	stopped sync.WaitGroup
@@ -44,7 +49,14 @@ type waiting[I, O any] struct {
 	ctx   context.Context
 	item  I
 	reply chan answer[O] // with room for the one answer; nil: nobody waits for it
+	state atomic.Int32   // queued, until either the lane takes it or its caller leaves it
 }
+
+const (
+	queued int32 = iota
+	taken        // by a call, or refused
+	left         // by its caller: it is never sent
+)
 
 type answer[O any] struct {
 	value O
@@ -53,6 +65,9 @@ type answer[O any] struct {
 
 // errNotStarted says that an item never left the queue: nothing happened.
 var errNotStarted = &Error{Code: CodeOverloaded, Detail: "too much is waiting", RetryAfter: time.Second}
+
+// errTooLate says that an item's caller had no time left for a call: nothing happened.
+var errTooLate = fmt.Errorf("no call could begin in time: %w", ErrUnavailable)
 
 func newCombiner[I, O any](pace pacer, queue, most int, timeout time.Duration, do func(context.Context, []I) ([]O, error)) *combiner[I, O] {
 	return &combiner[I, O]{
@@ -71,10 +86,21 @@ func (c *combiner[I, O]) end() {
 	c.stopped.Wait()
 }
 
-// submit hands in an item and waits for its answer, or for the end of ctx: then the item may or may not have happened.
+// submit hands in an item and waits for its answer, or for the end of ctx: then the item did not happen where no call had
+// begun with it, and otherwise may or may not have happened.
 func (c *combiner[I, O]) submit(ctx context.Context, item I) (O, error) {
+	return c.hand(ctx, ctx, item)
+}
+
+// deliver is submit for an item that goes however long its caller waits.
+func (c *combiner[I, O]) deliver(ctx context.Context, item I) (O, error) {
+	return c.hand(ctx, context.Background(), item)
+}
+
+// hand hands in an item that goes while the second context lasts, and waits as long as the first.
+func (c *combiner[I, O]) hand(ctx, goes context.Context, item I) (O, error) {
 	w := c.place()
-	w.ctx, w.item = ctx, item
+	w.ctx, w.item = goes, item
 	select {
 	case c.queue <- w:
 	default:
@@ -83,11 +109,13 @@ func (c *combiner[I, O]) submit(ctx context.Context, item I) (O, error) {
 	}
 	select {
 	case a := <-w.reply:
-		*w = waiting[I, O]{reply: w.reply}
-		c.places.Put(w)
+		c.again(w)
 		return a.value, a.err
 	case <-ctx.Done():
 		var none O
+		if ctx == goes && w.state.CompareAndSwap(queued, left) {
+			return none, errTooLate
+		}
 		return none, fmt.Errorf("waiting for a batch: %w (%w)", ErrOutcomeUnknown, ctx.Err())
 	}
 }
@@ -98,6 +126,14 @@ func (c *combiner[I, O]) place() *waiting[I, O] {
 		return w
 	}
 	return &waiting[I, O]{reply: make(chan answer[O], 1)}
+}
+
+// again keeps a place whose answer was read: nobody else has it any more.
+func (c *combiner[I, O]) again(w *waiting[I, O]) {
+	var none I
+	w.ctx, w.item = nil, none
+	w.state.Store(queued)
+	c.places.Put(w)
 }
 
 // post hands in an item whose answer nobody waits for; false when the queue is full.
@@ -140,50 +176,96 @@ func (c *combiner[I, O]) letOthersJoin() {
 	}
 }
 
-// gather takes what waits, up to a batch.
+// gather takes what waits, up to a batch, and refuses whose callers would have left when the answer comes.
 func (c *combiner[I, O]) gather(first *waiting[I, O]) []*waiting[I, O] {
-	batch := append(c.batch[:0], first)
-	defer func() { c.batch = batch }()
-	for len(batch) < c.most {
-		select {
-		case w := <-c.queue:
-			batch = append(batch, w)
+	end := machineTime().Add(c.takes + c.takes/4)
+	batch := c.batch[:0]
+	var patient *waiting[I, O] // of those that come too late, the one that waits longest
+	for w := first; w != nil; w = c.next(len(batch)) {
+		switch deadline, ok := w.ctx.Deadline(); {
+		case !ok && w.ctx.Err() == nil || ok && !deadline.Before(end):
+			if w.state.CompareAndSwap(queued, taken) {
+				batch = append(batch, w)
+			}
+		case ok && (patient == nil || patient.outlived(deadline)):
+			patient.refuse()
+			patient = w
 		default:
-			return batch
+			w.refuse()
 		}
 	}
+	if len(batch) == 0 && patient != nil && patient.ctx.Err() == nil && patient.state.CompareAndSwap(queued, taken) {
+		batch = append(batch, patient)
+	} else {
+		patient.refuse()
+	}
+	c.batch = batch
 	return batch
+}
+
+// next is one more for a batch of so many; nil: it is full, or nobody waits.
+func (c *combiner[I, O]) next(has int) *waiting[I, O] {
+	if has >= c.most {
+		return nil
+	}
+	select {
+	case w := <-c.queue:
+		return w
+	default:
+		return nil
+	}
+}
+
+// outlived says that another deadline is later.
+func (w *waiting[I, O]) outlived(other time.Time) bool {
+	deadline, _ := w.ctx.Deadline()
+	return other.After(deadline)
+}
+
+// refuse tells that an item was never sent, where anybody still waits for it; nil is none.
+func (w *waiting[I, O]) refuse() {
+	if w != nil && w.state.CompareAndSwap(queued, taken) {
+		w.answer(answer[O]{err: errTooLate})
+	}
 }
 
 func (c *combiner[I, O]) call(batch []*waiting[I, O]) {
 	defer clear(batch) // or what has its answer would stay in memory until the next batch
-	alive := batch[:0]
-	for _, w := range batch {
-		if w.ctx.Err() != nil {
-			w.answer(answer[O]{err: errNotStarted})
-			continue
-		}
-		alive = append(alive, w)
-	}
-	if len(alive) == 0 {
+	if len(batch) == 0 {
 		return
 	}
-	items := make([]I, len(alive))
-	for i, w := range alive {
+	items := make([]I, len(batch))
+	for i, w := range batch {
 		items[i] = w.item
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
 	defer cancel()
+	began := machineTime()
 	values, err := c.do(ctx, items)
+	c.learn(machineTime().Sub(began), err)
 	if err == nil && len(values) != len(items) {
 		err = fmt.Errorf("%d answers to %d items: %w", len(values), len(items), ErrOutcomeUnknown)
 	}
-	for i, w := range alive {
+	for i, w := range batch {
 		if err != nil {
 			w.answer(answer[O]{err: err})
 		} else {
 			w.answer(answer[O]{value: values[i]})
 		}
+	}
+}
+
+// machineTime is by which contexts end; no rule of the protocol reads it.
+func machineTime() time.Time { return time.Now() }
+
+// learn follows what calls take. One that failed says nothing of those that will succeed.
+func (c *combiner[I, O]) learn(took time.Duration, err error) {
+	switch {
+	case err != nil:
+	case c.takes == 0:
+		c.takes = took
+	default:
+		c.takes += (took - c.takes) / 4
 	}
 }
 

@@ -87,11 +87,116 @@ func TestCombinerBounds(t *testing.T) {
 		gate <- nil
 		wg.Wait()
 		c.end()
-		if !errors.Is(results[0], failure) || !errors.Is(results[1], ErrOutcomeUnknown) || results[2] != nil {
+		if !errors.Is(results[0], failure) || !errors.Is(results[1], errTooLate) || results[2] != nil {
 			t.Errorf("answers: %v", results)
 		}
 		if !slices.Equal(sent, []int{0, 2}) {
 			t.Errorf("sent %v", sent)
+		}
+	})
+}
+
+// TestCombinerOverloaded: where twice as much comes as goes, what goes is answered in time, and nobody is told that the outcome
+// is unknown of what was never sent.
+func TestCombinerOverloaded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const most, takes, patience = 10, 400 * time.Millisecond, 3 * time.Second
+		sent := 0
+		c := newCombiner(pacer{rand.Reader}, 1000, most, 10*time.Second, func(_ context.Context, items []int) ([]int, error) {
+			sent += len(items)
+			time.Sleep(takes)
+			return items, nil
+		})
+		c.start()
+		var wg sync.WaitGroup
+		var answered, late, unknown int
+		var mu sync.Mutex
+		began := time.Now()
+		for i := range 1000 { // over 20 s: room for 50 calls of 10
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				_, err := c.submit(ctx, i)
+				mu.Lock()
+				defer mu.Unlock()
+				switch {
+				case err == nil:
+					answered++
+				case errors.Is(err, errTooLate):
+					late++
+				default:
+					unknown++
+				}
+			})
+			time.Sleep(20 * time.Millisecond)
+		}
+		wg.Wait()
+		c.end()
+		room := int(time.Since(began)/takes) * most
+		if sent != answered || unknown > 0 || answered < room*9/10 || answered+late != 1000 {
+			t.Errorf("%d sent, %d answered of room for %d, %d late, %d unknown", sent, answered, room, late, unknown)
+		}
+	})
+}
+
+// TestCombinerFindsOut: calls that took longer than anybody waits are made again, one item each, until they are fast.
+func TestCombinerFindsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		takes := 5 * time.Second
+		c := newCombiner(pacer{rand.Reader}, 1000, 10, 10*time.Second, func(_ context.Context, items []int) ([]int, error) {
+			time.Sleep(takes)
+			return items, nil
+		})
+		c.start()
+		try := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			_, err := c.submit(ctx, 1)
+			return err
+		}
+		if err := try(); !errors.Is(err, ErrOutcomeUnknown) {
+			t.Errorf("a call of 5 s within 1 s: %v", err)
+		}
+		synctest.Wait()
+		takes = 10 * time.Millisecond
+		time.Sleep(5 * time.Second)
+		for range 10 {
+			var wg sync.WaitGroup
+			wg.Go(func() { _ = try() })
+			wg.Go(func() { _ = try() })
+			wg.Wait()
+		}
+		if err := try(); err != nil {
+			t.Errorf("fast again: %v", err)
+		}
+		c.end()
+	})
+}
+
+// TestCombinerDelivers: what must go goes, also when nobody waits for it any more.
+func TestCombinerDelivers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := 0
+		c := newCombiner(pacer{rand.Reader}, 10, 10, 10*time.Second, func(_ context.Context, items []int) ([]int, error) {
+			sent += len(items)
+			time.Sleep(time.Second)
+			return items, nil
+		})
+		c.start()
+		var wg sync.WaitGroup
+		for i := range 3 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				if _, err := c.deliver(ctx, i); !errors.Is(err, ErrOutcomeUnknown) {
+					t.Errorf("%d: %v", i, err)
+				}
+			})
+		}
+		wg.Wait()
+		c.end()
+		if sent != 3 {
+			t.Errorf("%d of 3 were sent", sent)
 		}
 	})
 }

@@ -159,7 +159,7 @@ const freePatience = 300 * time.Millisecond
 func (a *Allocator) freeNow(shard int, item FreeItem) {
 	ctx, cancel := context.WithTimeout(context.Background(), freePatience)
 	defer cancel()
-	if _, err := a.frees[shard].submit(ctx, item); errors.Is(err, error(errNotStarted)) {
+	if _, err := a.frees[shard].deliver(ctx, item); errors.Is(err, error(errNotStarted)) {
 		a.observer.Count("free_dropped")
 		a.dirty.add(item.Site)
 	}
@@ -245,8 +245,8 @@ func (a *Allocator) WorklistKeys() []ed25519.PrivateKey { return a.secret.Workli
 // TrailKey is the installation's own, the same on each of its servers.
 func (a *Allocator) TrailKey() [32]byte { return a.secret.TrailKey() }
 
-// VisitorKey is the installation's own, the same on each of its servers.
-func (a *Allocator) VisitorKey() [32]byte { return a.secret.VisitorKey() }
+// VisitorSeals sign visitors' tickets: the installation's own, the same on each of its servers.
+func (a *Allocator) VisitorSeals() *Seals { return a.secret.VisitorSeals() }
 
 // WalkIn books a free place for someone who is there (staff): a hold and its confirm at once, in the slot asked for or
 // else in the one nearest to now that has room. A refusal is final for its Idempotency-Key.

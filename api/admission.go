@@ -43,7 +43,7 @@ func newHouse(a Admission) (*house, error) {
 	for c, g := range a.gates() {
 		h.deadlines[c].after = g.Deadline
 		bounds[c] = admission.Bounds{
-			Name: classNames[c], Reserve: min(g.Reserve, g.Concurrency), Floor: min(g.Floor, g.Concurrency), Ceiling: g.Concurrency, Latency: g.Latency,
+			Name: classNames[c], Reserve: min(g.Reserve, g.Concurrency), Floor: min(g.Floor, g.Concurrency), Ceiling: g.Concurrency, Latency: g.Latency, Slow: max(g.Latency, g.Deadline/2),
 			Queue: g.Queue, Wait: g.Wait, Target: min(g.Target, g.Wait),
 		}
 	}
