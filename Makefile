@@ -65,7 +65,9 @@ test-short: ## Quick tests, without servers and race detector
 .PHONY: test-race
 test-race: # the middle of `make test`; needs deploy/testservers/run around it
 	@$(call step,'go test -race ./...')
-	CGO_ENABLED=1 go test -race -count=1 -timeout $(TEST_TIMEOUT) ./...
+	CGO_ENABLED=1 go test -race -count=1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v '/loadtest/')
+	@$(call step,'go test -race ./loadtest/...: one after the other, since each fills the machine')
+	CGO_ENABLED=1 go test -race -count=1 -p 1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep '/loadtest/')
 
 .PHONY: test-grammar
 test-grammar: ## Parse the ledger's SQL with CockroachDB's own grammar (the first compile takes minutes)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,7 +21,7 @@ var (
 	onePoint   = flag.String("crash.point", "", "kill at this `point` only, as in record/after or embedded:record/after")
 	hitsFlag   = flag.String("crash.hits", "1", "which passings of each point to kill at, as in 1,2,5")
 	reportFlag = flag.String("crash.report", "", "write crashpoints.json into this `folder`, whose path must be absolute")
-	lanesFlag  = flag.Int("crash.lanes", 10, "how many installations are used at once")
+	lanesFlag  = flag.Int("crash.lanes", 3*runtime.NumCPU(), "how many installations are used at once")
 )
 
 func TestMain(m *testing.M) { installation.Main(m) }
