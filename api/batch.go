@@ -96,6 +96,7 @@ func (x *exchange) batch(name string, decode func(object, *batchItem) error) (re
 		items[i].err = decode(o, &items[i])
 	}
 	x.server.house.leave(&x.stay)
+	x.address() // once, for all that run at the same time
 	var running sync.WaitGroup
 	for _, strand := range strands(items) {
 		running.Go(func() { x.runStrand(strand) })

@@ -33,6 +33,7 @@ type exchange struct {
 	unlook  func()           // gives a look-up by date of birth back; nil where there was none
 	memory  *scratch         // see scratch; nil: none yet
 	visitor *callers.Visitor // see who; nil: not asked for yet
+	from    netip.Prefix     // see address; zero: not asked for yet
 
 	traced func(status int, code string) // ends the exchange's span; nil where requests are not traced
 
@@ -185,8 +186,12 @@ func contains(all []string, one string) bool {
 	return false
 }
 
-// address is where the request came from, with IPv6 cut to the /56 that one household has.
+// address is where the request came from, with IPv6 cut to the /56 that one household has. What runs at the same time may ask
+// for it where it was asked for before: looking at headers changes them.
 func (x *exchange) address() netip.Prefix {
+	if x.from.IsValid() {
+		return x.from
+	}
 	address, _ := netip.AddrFromSlice(x.http.RemoteIP())
 	if name := x.server.options.AddressHeader; name != "" {
 		all := x.http.Request.Header.PeekAll(name)
@@ -197,7 +202,8 @@ func (x *exchange) address() netip.Prefix {
 			}
 		}
 	}
-	return household(address)
+	x.from = household(address)
+	return x.from
 }
 
 // newRequestID makes an id that nobody else makes. It need not be hard to guess.
