@@ -116,7 +116,7 @@ func New(c Config) (*Allocator, error) {
 		inventory: c.Inventory, ledger: c.Ledger, secret: NewSecretWith(c.Secret, c.Keys), postcodes: c.Postcodes,
 		limits: c.Limits.WithDefaults(), clock: c.Clock, log: c.Log, observer: c.Observer, createServices: c.CreateServices,
 		pace: pacer{c.Random}, checks: make([]slotChecks, c.Inventory.Shards()),
-		directory: newDirectory(c.Nearest, c.Inventory.Shards()), lifetime: context.Background(),
+		directory: newDirectory(c.Nearest, c.Inventory.Shards(), c.Clock.Now()), lifetime: context.Background(),
 	}
 	a.custodian, a.kept = NewCustodian(c.Ledger, a.secret, c.Log, c.Observer), c.Upkeep
 	a.epochs = newEpochKeeper(c.Inventory, c.Ledger, c.Log, c.Observer.Count, a.pace)

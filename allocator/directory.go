@@ -25,7 +25,8 @@ type directory struct {
 	points   atomic.Pointer[pointIndex] // nil where sites came or moved: made when next wanted
 	nearest  Nearest
 	fed      []time.Time               // per shard: when its changes were last read
-	oldest   atomic.Pointer[time.Time] // of fed
+	began    time.Time                 // when this server did
+	oldest   atomic.Pointer[time.Time] // of fed, and no older than began
 	asked    map[string]*question      // what the ledger was asked about lately
 }
 
@@ -84,13 +85,13 @@ type boundsKey struct {
 	access  Access
 }
 
-func newDirectory(nearest Nearest, shards int) *directory {
+func newDirectory(nearest Nearest, shards int, now time.Time) *directory {
 	d := &directory{
 		sites: make(map[SiteID]*siteEntry), zones: make(map[string]*time.Location),
-		nearest: nearest, fed: make([]time.Time, shards), asked: make(map[string]*question),
+		nearest: nearest, fed: make([]time.Time, shards), asked: make(map[string]*question), began: now,
 	}
 	d.services.Store(&map[ServiceCode]*Service{})
-	d.oldest.Store(&time.Time{})
+	d.oldest.Store(&now)
 	return d
 }
 

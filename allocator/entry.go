@@ -138,6 +138,9 @@ func (d *directory) setFed(shard int, at time.Time) {
 	defer d.mu.Unlock()
 	d.fed[shard] = at
 	oldest := slices.MinFunc(d.fed, time.Time.Compare)
+	if oldest.Before(d.began) {
+		oldest = d.began
+	}
 	d.oldest.Store(&oldest)
 }
 
@@ -153,5 +156,6 @@ func (d *directory) newest() (at time.Time) {
 	return at
 }
 
-// asOf is the instant up to which the changes of every shard are known; zero where a shard was never read.
+// asOf is the instant up to which the changes of every shard are known. All that a server knows it read after its start, so it
+// is never earlier than that.
 func (d *directory) asOf() time.Time { return *d.oldest.Load() }

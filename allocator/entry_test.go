@@ -29,3 +29,18 @@ func TestReadDoesNotUndoWhatWasToldMeanwhile(t *testing.T) {
 		t.Errorf("after the next read: %v, %d reads", got, len(e.reads))
 	}
 }
+
+// Before a shard was read, what is known is as old as the server at most.
+func TestNothingIsOlderThanTheServer(t *testing.T) {
+	began := time.Unix(1_800_000_000, 0)
+	d := newDirectory(nil, 2, began)
+	if at := d.asOf(); !at.Equal(began) {
+		t.Errorf("as of %v, and nothing was read yet", at)
+	}
+	if d.setFed(0, began.Add(time.Minute)); !d.asOf().Equal(began) || !d.newest().Equal(began.Add(time.Minute)) {
+		t.Errorf("as of %v, and one shard of two was read", d.asOf())
+	}
+	if d.setFed(1, began.Add(time.Second)); !d.asOf().Equal(began.Add(time.Second)) {
+		t.Errorf("as of %v, and both were read", d.asOf())
+	}
+}

@@ -2,17 +2,20 @@ package allocator
 
 import "crypto/hmac"
 
-// Seals sign what waiting rooms hand out, and know their rooms' seeds. Safe for concurrent use.
+// Seals sign what waiting rooms and limits per caller hand out, and know rooms' seeds. Safe for concurrent use.
 type Seals struct {
 	signers signers
-	seeds   macKey
+	seeds   macKey // of waiting rooms only
 }
 
 // SealBytes is how much longer Append makes a text.
 const SealBytes = 1 + signatureBytes
 
-// Seals are the installation's.
+// Seals are those of the installation's waiting rooms.
 func (s *Secret) Seals() *Seals { return &s.seals }
+
+// VisitorSeals are those of visitors' tickets.
+func (s *Secret) VisitorSeals() *Seals { return &s.visitors }
 
 // Append adds the number of the key that signs at present, and its signature of all that.
 func (s *Seals) Append(text []byte) []byte {

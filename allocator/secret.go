@@ -20,11 +20,11 @@ type Secret struct {
 	request, booking, person macKey
 
 	trail    [keyring.KeyBytes]byte // seals the audit trail
-	visitor  [keyring.KeyBytes]byte // signs visitors' tickets
 	webhooks cipher.AEAD            // of the secrets that sign webhooks
 
 	hold, manage signers
-	seals        Seals
+	seals        Seals                // of waiting rooms
+	visitors     Seals                // of callers' limits
 	worklist     []ed25519.PrivateKey // the first one signs
 
 	vault *keyring.Vault
@@ -45,11 +45,12 @@ func NewSecretWith(material []byte, ring *keyring.Ring) Secret {
 	}
 	webhooks := derived("webhooks")
 	s := Secret{
-		request: mac("request"), booking: mac("booking"), person: mac("person"), trail: derived("trail"), visitor: derived("visitor"),
+		request: mac("request"), booking: mac("booking"), person: mac("person"), trail: derived("trail"),
 		webhooks: keyring.NewGCM(slices.Clone(webhooks[:])),
 		hold:     newSigners(ring, keyring.Hold, mac("hold")),
 		manage:   newSigners(ring, keyring.Manage, mac("manage")),
 		seals:    Seals{newSigners(ring, keyring.Room, mac("room")), mac("room seed")},
+		visitors: Seals{signers: newSigners(ring, keyring.Visitor, mac("visitor"))},
 		vault:    keyring.NewVault(ring, derived("personal")),
 	}
 	for _, k := range ring.Of(keyring.Worklist) {
@@ -134,9 +135,6 @@ func (s *Secret) WorklistKeys() []ed25519.PrivateKey { return slices.Clone(s.wor
 
 // TrailKey seals the audit trail.
 func (s *Secret) TrailKey() [keyring.KeyBytes]byte { return s.trail }
-
-// VisitorKey signs visitors' tickets.
-func (s *Secret) VisitorKey() [keyring.KeyBytes]byte { return s.visitor }
 
 // seal encrypts a person's details, bound to the booking they belong to.
 func (s *Secret) seal(key BookingKey, p *Person) []byte {

@@ -21,10 +21,11 @@ const (
 	Payload  Purpose = "payload"  // wraps the data keys of people's details
 	Worklist Purpose = "worklist" // signs day lists (the seed of an Ed25519 key)
 	Room     Purpose = "room"     // signs the tickets and passes of waiting rooms
+	Visitor  Purpose = "visitor"  // signs the tickets of visitors, and what they are to prove
 )
 
 // Purposes lists them all.
-var Purposes = []Purpose{Hold, Manage, Payload, Worklist, Room}
+var Purposes = []Purpose{Hold, Manage, Payload, Worklist, Room, Visitor}
 
 // State is where a key is in its life.
 type State string

@@ -1,16 +1,20 @@
 package callers
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"math"
 	"math/bits"
 	"time"
+
+	"muster/allocator"
 )
 
 // Options say how much callers may. The zero value of a field means its default.
 type Options struct {
-	Key [32]byte // signs tickets and challenges: the same on all servers of an installation
+	// Seals sign tickets and challenges: the same on all servers of an installation. Default: of a key that nobody else has.
+	Seals *allocator.Seals
 	// AddressHolds is how many holds an address may have that were not redeemed lately, before anybody there was booked; one
 	// is forgiven each 2 minutes. Default 16.
 	AddressHolds int
@@ -86,8 +90,7 @@ func (d *Decision) Undo() {
 
 // Limits decide what callers may. Safe for concurrent use.
 type Limits struct {
-	options             Options
-	tickets, challenges signer
+	options Options
 
 	addresses       [purposes]*Meter // debts
 	vouched         *Meter           // people booked from an address, fading
@@ -125,6 +128,10 @@ func New(o Options) (*Limits, error) {
 			*field = value
 		}
 	}
+	if o.Seals == nil {
+		own := allocator.NewSecret([]byte(rand.Text()))
+		o.Seals = own.VisitorSeals()
+	}
 	if o.Load == nil {
 		o.Load = func() float64 { return 0 }
 	}
@@ -136,7 +143,7 @@ func New(o Options) (*Limits, error) {
 		faults = append(faults, fmt.Errorf("proofs of %d bits are not within %d and %d", o.ProofBits, partBits, maxProofBits))
 	}
 	return &Limits{
-		options: o, tickets: newSigner(o.Key, "ticket"), challenges: newSigner(o.Key, "challenge"),
+		options:   o,
 		addresses: [purposes]*Meter{NewMeter(forgiveAddress, maxAddresses), NewMeter(searchEvery, maxAddresses)},
 		vouched:   NewMeter(vouchEvery, maxAddresses),
 		records:   NewMeter(forgiveVisitor, maxVisitors), paces: NewMeter(visitorHolds.Every, maxVisitors),

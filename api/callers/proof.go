@@ -1,7 +1,6 @@
 package callers
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -10,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"muster/allocator"
 )
 
 const (
@@ -21,8 +22,8 @@ const (
 
 	partBits         = 3 // 2³ parts
 	maxProofBits     = 26
-	challengeVersion = 1
-	challengeBody    = 1 + 1 + 1 + 4 + 8
+	challengeVersion = 2 // a ticket's is 1: the same key signs both
+	challengeBody    = 1 + 1 + 1 + 4 + idBytes + 8
 	maxProofText     = 256
 	// skew is how far the clocks of an installation's servers may differ.
 	skew = 30 * time.Second
@@ -33,11 +34,11 @@ const (
 // The proof is the challenge and eight numbers, such that for each, counted from 0, SHA-256 of the text
 // "CHALLENGE.COUNT.NUMBER" begins with bits-3 zero bits: on average 2^bits hashes in all.
 func (l *Limits) challenge(v *Visitor, p Purpose, bits int, now time.Time) string {
-	b := append(make([]byte, 0, challengeBody+signatureSize), challengeVersion, byte(p), byte(bits))
-	b = binary.BigEndian.AppendUint32(b, uint32(now.Unix()))
+	b := append(make([]byte, 0, challengeBody+allocator.SealBytes), challengeVersion, byte(p), byte(bits))
+	b = append(binary.BigEndian.AppendUint32(b, uint32(now.Unix())), v.id[:]...)
 	b = b[:challengeBody]
 	_, _ = rand.Read(b[challengeBody-8:]) // never fails
-	return encoding.EncodeToString(append(b, l.challenges.sign(b, v.id[:])...))
+	return encoding.EncodeToString(l.options.Seals.Append(b))
 }
 
 var errProof = errors.New("not a proof for this")
@@ -45,12 +46,12 @@ var errProof = errors.New("not a proof for this")
 // prove checks a proof, and answers the price that it paid. A proof is good once.
 func (l *Limits) prove(v *Visitor, p Purpose, proof string, now time.Time) (paid int, err error) {
 	text, numbers, _ := strings.Cut(proof, ":")
-	body, signature := opened(text, challengeBody)
-	if len(proof) > maxProofText || body == nil || !hmac.Equal(signature, l.challenges.sign(body, v.id[:])) {
+	body := l.opened(text, challengeVersion, challengeBody)
+	if len(proof) > maxProofText || body == nil || [idBytes]byte(body[7:]) != v.id {
 		return 0, errProof
 	}
 	age := now.Sub(time.Unix(int64(binary.BigEndian.Uint32(body[3:])), 0))
-	if body[0] != challengeVersion || Purpose(body[1]) != p || age < -skew || age > ChallengeLife {
+	if Purpose(body[1]) != p || age < -skew || age > ChallengeLife {
 		return 0, errProof
 	}
 	parts := strings.Split(numbers, ",")

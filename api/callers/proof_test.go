@@ -5,11 +5,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"muster/allocator"
+	"muster/allocator/keyring"
 )
 
 func limits(t testing.TB, o Options) *Limits {
 	t.Helper()
-	o.Key[0] = 7
+	ours := allocator.NewSecret([]byte("one installation's secret"))
+	o.Seals = ours.VisitorSeals()
 	l, err := New(o)
 	if err != nil {
 		t.Fatal(err)
@@ -30,9 +34,18 @@ func TestTickets(t *testing.T) {
 	if l.Visitor(ticket, noon.Add(TicketLife+time.Second)) != nil {
 		t.Error("an old ticket is good")
 	}
-	foreign, err := New(Options{Key: [32]byte{8}})
+	foreign, err := New(Options{})
 	if err != nil || foreign.Visitor(ticket, noon) != nil {
 		t.Error("a ticket is good at another installation")
+	}
+	ring := keyring.New(true)
+	rotated := allocator.NewSecretWith([]byte("one installation's secret"), ring)
+	later, err := New(Options{Seals: rotated.VisitorSeals()})
+	if err != nil || later.Visitor(ticket, noon) == nil || l.Visitor(later.Ticket(v), noon) != nil {
+		t.Error("tickets of a retired key are no good, or those of one that is not known are")
+	}
+	if l.opened(l.challenge(v, ToHold, 8, noon), ticketVersion, challengeBody) != nil {
+		t.Error("a challenge is a ticket")
 	}
 	for i := range len(ticket) {
 		for _, c := range "Ab-_9" {

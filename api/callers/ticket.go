@@ -1,12 +1,12 @@
 package callers
 
 import (
-	"crypto/hmac"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"time"
+
+	"muster/allocator"
 )
 
 // Purpose is what a standing is for.
@@ -21,7 +21,7 @@ const (
 
 // Visitor is somebody who cannot be named and can be told from others. The ticket is all that there is of it.
 type Visitor struct {
-	id    [12]byte
+	id    [idBytes]byte
 	made  uint32           // Unix time
 	until [purposes]uint32 // Unix times: so long the visitor needs no proof
 }
@@ -33,8 +33,8 @@ const (
 	StandingLife = 30 * time.Minute
 
 	ticketVersion = 1
-	ticketBody    = 1 + 12 + 4 + 4*int(purposes)
-	signatureSize = 16
+	ticketBody    = 1 + idBytes + 4 + 4*int(purposes)
+	idBytes       = 12
 )
 
 // NewVisitor is somebody new.
@@ -54,57 +54,43 @@ func (v *Visitor) stand(p Purpose, now time.Time) {
 	v.until[p] = uint32(now.Add(StandingLife).Unix())
 }
 
-// signer signs for one purpose.
-type signer [sha256.Size]byte
-
-// newSigner derives the purpose's key.
-func newSigner(key [32]byte, purpose string) signer {
-	mac := hmac.New(sha256.New, key[:])
-	mac.Write([]byte(purpose))
-	return signer(mac.Sum(nil))
-}
-
-func (s *signer) sign(parts ...[]byte) []byte {
-	mac := hmac.New(sha256.New, s[:])
-	for _, p := range parts {
-		mac.Write(p)
-	}
-	return mac.Sum(nil)[:signatureSize]
-}
-
 var encoding = base64.RawURLEncoding.Strict()
 
-// opened splits what was signed into body and signature; nil where the text cannot be one.
-func opened(text string, size int) (body, signature []byte) {
-	if len(text) != encoding.EncodedLen(size+signatureSize) {
-		return nil, nil
+// opened is what was sealed as a text of so many bytes whose first one is its kind and version; nil where it was not.
+func (l *Limits) opened(text string, version byte, size int) []byte {
+	if len(text) != encoding.EncodedLen(size+allocator.SealBytes) {
+		return nil
 	}
-	all, err := encoding.DecodeString(text)
-	if err != nil || len(all) != size+signatureSize { // line ends in it are passed over
-		return nil, nil
+	sealed, err := encoding.DecodeString(text)
+	if err != nil || len(sealed) != size+allocator.SealBytes { // line ends in it are passed over
+		return nil
 	}
-	return all[:size], all[size:]
+	body, ok := l.options.Seals.Open(sealed)
+	if !ok || body[0] != version {
+		return nil
+	}
+	return body
 }
 
-// Ticket writes a visitor's ticket: opaque, 55 characters that may stand in any header.
+// Ticket writes a visitor's ticket: opaque, 51 characters that may stand in any header.
 func (l *Limits) Ticket(v *Visitor) string {
-	b := append(make([]byte, 0, ticketBody+signatureSize), ticketVersion)
+	b := append(make([]byte, 0, ticketBody+allocator.SealBytes), ticketVersion)
 	b = binary.BigEndian.AppendUint32(append(b, v.id[:]...), v.made)
 	for _, until := range v.until {
 		b = binary.BigEndian.AppendUint32(b, until)
 	}
-	return encoding.EncodeToString(append(b, l.tickets.sign(b)...))
+	return encoding.EncodeToString(l.options.Seals.Append(b))
 }
 
 // Visitor reads a ticket; nil where it is none of this installation's, or too old.
 func (l *Limits) Visitor(ticket string, now time.Time) *Visitor {
-	body, signature := opened(ticket, ticketBody)
-	if body == nil || !hmac.Equal(signature, l.tickets.sign(body)) || body[0] != ticketVersion {
+	body := l.opened(ticket, ticketVersion, ticketBody)
+	if body == nil {
 		return nil
 	}
-	v := &Visitor{id: [12]byte(body[1:13]), made: binary.BigEndian.Uint32(body[13:])}
+	v := &Visitor{id: [idBytes]byte(body[1:]), made: binary.BigEndian.Uint32(body[1+idBytes:])}
 	for p := range v.until {
-		v.until[p] = binary.BigEndian.Uint32(body[17+4*p:])
+		v.until[p] = binary.BigEndian.Uint32(body[1+idBytes+4+4*p:])
 	}
 	if now.Sub(time.Unix(int64(v.made), 0)) > TicketLife {
 		return nil

@@ -1,6 +1,9 @@
 package main
 
-import "muster/api/callers"
+import (
+	"muster/allocator"
+	"muster/api/callers"
+)
 
 // callerFlags say how much each caller may.
 type callerFlags struct {
@@ -12,9 +15,9 @@ type callerFlags struct {
 }
 
 // callers are the limits as the HTTP side takes them; nil: none.
-func (f callerFlags) callers(key [32]byte) *callers.Options {
+func (f callerFlags) callers(seals *allocator.Seals) *callers.Options {
 	if !f.LimitCallers {
 		return nil
 	}
-	return &callers.Options{Key: key, AddressHolds: f.AddressHolds, AddressSearches: f.AddressReads, ProofBits: f.ProofBits, SquatFrom: f.SquatFrom}
+	return &callers.Options{Seals: seals, AddressHolds: f.AddressHolds, AddressSearches: f.AddressReads, ProofBits: f.ProofBits, SquatFrom: f.SquatFrom}
 }

@@ -257,7 +257,7 @@ func (c *serveCommand) hooks(e *engine, log *slog.Logger) (*webhooks.Hooks, erro
 func (c *serveCommand) options(e *engine, log *slog.Logger) api.Options {
 	o := c.trust(c.guard(api.Options{
 		Dev: c.Dev, AddressHeader: c.AddressHeader, PublicURL: c.PublicURL, Logger: log, Registerer: e.registry, WorklistKeys: e.WorklistKeys(),
-		Callers: c.callers(e.VisitorKey()),
+		Callers: c.callers(e.VisitorSeals()),
 	}))
 	if e.tracer != nil { // a nil *Tracer in an interface would not be nil
 		o.Tracer = e.tracer
