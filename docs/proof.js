@@ -36,6 +36,7 @@ function firstWord(text) {
 export function prove(header) {
   const [challenge, price] = header.split(';bits=')
   const zeros = Number(price) - 3
+  if (challenge.length > 42 || !(zeros >= 0 && zeros <= 26)) throw new Error('not a challenge of this kind')
   const numbers = []
   for (let i = 0; i < 8; i++) {
     let n = 0

@@ -22,8 +22,9 @@ const (
 
 	partBits         = 3 // 2³ parts
 	maxProofBits     = 26
-	challengeVersion = 2 // a ticket's is 1: the same key signs both
-	challengeBody    = 1 + 1 + 1 + 4 + idBytes + 8
+	challengeVersion = 2             // a ticket's is 1: the same key signs both
+	challengeBody    = 1 + 1 + 4 + 8 // so short that a proof's texts are one block of SHA-256, as docs/proof.js wants them
+	bitsShift        = 5             // how many bits of a byte the price takes; the purpose has the others
 	maxProofText     = 256
 	// skew is how far the clocks of an installation's servers may differ.
 	skew = 30 * time.Second
@@ -34,11 +35,12 @@ const (
 // The proof is the challenge and eight numbers, such that for each, counted from 0, SHA-256 of the text
 // "CHALLENGE.COUNT.NUMBER" begins with bits-3 zero bits: on average 2^bits hashes in all.
 func (l *Limits) challenge(v *Visitor, p Purpose, bits int, now time.Time) string {
-	b := append(make([]byte, 0, challengeBody+allocator.SealBytes), challengeVersion, byte(p), byte(bits))
-	b = append(binary.BigEndian.AppendUint32(b, uint32(now.Unix())), v.id[:]...)
+	b := append(make([]byte, 0, challengeBody+idBytes+allocator.SealBytes), challengeVersion, byte(p)<<bitsShift|byte(bits))
+	b = binary.BigEndian.AppendUint32(b, uint32(now.Unix()))
 	b = b[:challengeBody]
-	_, _ = rand.Read(b[challengeBody-8:]) // never fails
-	return encoding.EncodeToString(l.options.Seals.Append(b))
+	_, _ = rand.Read(b[challengeBody-8:])             // never fails
+	b = l.options.Seals.Append(append(b, v.id[:]...)) // the visitor is signed and not told
+	return encoding.EncodeToString(append(b[:challengeBody], b[challengeBody+idBytes:]...))
 }
 
 var errProof = errors.New("not a proof for this")
@@ -46,19 +48,19 @@ var errProof = errors.New("not a proof for this")
 // prove checks a proof, and answers the price that it paid. A proof is good once.
 func (l *Limits) prove(v *Visitor, p Purpose, proof string, now time.Time) (paid int, err error) {
 	text, numbers, _ := strings.Cut(proof, ":")
-	body := l.opened(text, challengeVersion, challengeBody)
-	if len(proof) > maxProofText || body == nil || [idBytes]byte(body[7:]) != v.id {
+	body := l.opened(text, challengeVersion, challengeBody, v.id[:]...)
+	if len(proof) > maxProofText || body == nil {
 		return 0, errProof
 	}
-	age := now.Sub(time.Unix(int64(binary.BigEndian.Uint32(body[3:])), 0))
-	if Purpose(body[1]) != p || age < -skew || age > ChallengeLife {
+	age := now.Sub(time.Unix(int64(binary.BigEndian.Uint32(body[2:])), 0))
+	if Purpose(body[1]>>bitsShift) != p || age < -skew || age > ChallengeLife {
 		return 0, errProof
 	}
 	parts := strings.Split(numbers, ",")
 	if len(parts) != ProofParts {
 		return 0, errProof
 	}
-	paid = int(body[2])
+	paid = int(body[1] & (1<<bitsShift - 1))
 	for i, number := range parts {
 		if zeroBits(text, i, number) < paid-partBits {
 			return 0, errProof

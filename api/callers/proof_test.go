@@ -44,7 +44,7 @@ func TestTickets(t *testing.T) {
 	if err != nil || later.Visitor(ticket, noon) == nil || l.Visitor(later.Ticket(v), noon) != nil {
 		t.Error("tickets of a retired key are no good, or those of one that is not known are")
 	}
-	if l.opened(l.challenge(v, ToHold, 8, noon), ticketVersion, challengeBody) != nil {
+	if l.opened(l.challenge(v, ToHold, 8, noon), ticketVersion, challengeBody, v.id[:]...) != nil {
 		t.Error("a challenge is a ticket")
 	}
 	for i := range len(ticket) {

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"muster/allocator"
@@ -56,8 +57,9 @@ func (v *Visitor) stand(p Purpose, now time.Time) {
 
 var encoding = base64.RawURLEncoding.Strict()
 
-// opened is what was sealed as a text of so many bytes whose first one is its kind and version; nil where it was not.
-func (l *Limits) opened(text string, version byte, size int) []byte {
+// opened is what was sealed as a text of so many bytes whose first one is its kind and version, together with what it does not
+// have; nil where it was not.
+func (l *Limits) opened(text string, version byte, size int, untold ...byte) []byte {
 	if len(text) != encoding.EncodedLen(size+allocator.SealBytes) {
 		return nil
 	}
@@ -65,11 +67,11 @@ func (l *Limits) opened(text string, version byte, size int) []byte {
 	if err != nil || len(sealed) != size+allocator.SealBytes { // line ends in it are passed over
 		return nil
 	}
-	body, ok := l.options.Seals.Open(sealed)
+	body, ok := l.options.Seals.Open(slices.Insert(sealed, size, untold...))
 	if !ok || body[0] != version {
 		return nil
 	}
-	return body
+	return body[:size]
 }
 
 // Ticket writes a visitor's ticket: opaque, 51 characters that may stand in any header.

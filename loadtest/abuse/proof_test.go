@@ -1,6 +1,7 @@
 package abuse
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,7 +39,9 @@ func TestProofInJavaScript(t *testing.T) {
 		t.Fatal("no proof is asked for")
 	}
 	script := "import { prove } from " + strconv.Quote(module) + "; console.log(prove(" + strconv.Quote(d.Challenge+";bits="+strconv.Itoa(d.Bits)) + "))"
-	out, err := exec.CommandContext(t.Context(), node, "--input-type=module", "-e", script).Output()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, node, "--input-type=module", "-e", script).Output()
 	if err != nil {
 		t.Fatalf("node: %v", err)
 	}
