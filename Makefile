@@ -66,7 +66,11 @@ test-short: ## Quick tests, without servers and race detector
 test-race: # the middle of `make test`; needs deploy/testservers/run around it
 	@$(call step,'go test -race ./...')
 	CGO_ENABLED=1 go test -race -count=1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep -v '/loadtest/')
-	@$(call step,'go test -race ./loadtest/...: one after the other, since each fills the machine')
+	@$(MAKE) test-race-loadtest
+
+.PHONY: test-race-loadtest
+test-race-loadtest: # in turn, since each fills the machine
+	@$(call step,'go test -race ./loadtest/...')
 	CGO_ENABLED=1 go test -race -count=1 -p 1 -timeout $(TEST_TIMEOUT) $$(go list ./... | grep '/loadtest/')
 
 .PHONY: test-grammar
