@@ -1,6 +1,7 @@
 package allocator
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -185,6 +186,11 @@ func (p Pool) takes(service ServiceCode, access Access) bool {
 	return p.Access <= access && p.Access != AccessStopped && p.Offers(service) && !slices.Contains(p.Suspended, service)
 }
 
+// mostSlots is no less than the number of the session's slots on a day without a change of the clock.
+func (s *Session) mostSlots() int {
+	return max(0, int(s.Until-s.From)/max(1, int(s.SlotLength)))
+}
+
 // grid calls visit with each start of the session's slots. Slots follow each other in elapsed time from the session's
 // first instant, so a day of 23 or 25 hours has as many slots as it has time for; a slot that touches a break is left out.
 func (s Session) grid(date Date, zone *time.Location, visit func(start Minute)) {
@@ -213,33 +219,46 @@ func endOf(date Date, of TimeOfDay, zone *time.Location) time.Time {
 // Slots lists the day's slots by start and length, with their pools in a fixed order: fewest services first, then by
 // name, then by access. Slots with equal pools share one slice of them.
 func (d Day) Slots(zone *time.Location) []Slot {
-	index := make(map[SlotID]int)
-	var slots []Slot
-	for _, s := range d.Sessions {
-		services := slices.Clone(s.Services)
-		slices.Sort(services)
-		services = slices.Compact(services)
-		s.grid(d.Date, zone, func(start Minute) {
-			id := SlotID{Site: d.Site, Start: start, Length: int16(s.SlotLength)}
-			i, ok := index[id]
-			if !ok {
-				i = len(slots)
-				index[id] = i
-				slots = append(slots, Slot{ID: id})
-			}
-			slots[i].add(Pool{Services: services, Capacity: s.Capacity, Access: s.access(), Kept: s.keeps(start), Suspended: s.Suspended})
-		})
+	// A server does this for each day that it is first asked about, so it makes few objects, however many slots a day has.
+	type place struct {
+		start   Minute
+		length  int16
+		session int
 	}
-	slices.SortFunc(slots, func(a, b Slot) int { return a.ID.Compare(b.ID) })
+	total := 0
+	for i := range d.Sessions {
+		total += d.Sessions[i].mostSlots()
+	}
+	places, services := make([]place, 0, total), make([][]ServiceCode, len(d.Sessions))
+	for i, s := range d.Sessions {
+		services[i] = slices.Clone(s.Services)
+		slices.Sort(services[i])
+		services[i] = slices.Compact(services[i])
+		s.grid(d.Date, zone, func(start Minute) { places = append(places, place{start, int16(s.SlotLength), i}) })
+	}
+	slices.SortFunc(places, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.length, b.length), cmp.Compare(a.session, b.session))
+	})
+	var slots []Slot
 	var distinct [][]Pool
-	for i := range slots {
-		slices.SortFunc(slots[i].Pools, comparePools)
-		slots[i].Pools = intern(&distinct, slots[i].Pools)
+	pools := make([]Pool, 0, len(d.Sessions)) // of the slot that is being put together
+	for i, at := range places {
+		s := &d.Sessions[at.session]
+		pools = addPool(pools, Pool{Services: services[at.session], Capacity: s.Capacity, Access: s.access(), Kept: s.keeps(at.start), Suspended: s.Suspended})
+		if next := i + 1; next < len(places) && places[next].start == at.start && places[next].length == at.length {
+			continue
+		}
+		slices.SortFunc(pools, comparePools)
+		if slots == nil {
+			slots = make([]Slot, 0, len(places))
+		}
+		slots = append(slots, Slot{ID: SlotID{Site: d.Site, Start: at.start, Length: at.length}, Pools: intern(&distinct, pools)})
+		pools = pools[:0]
 	}
 	return slots
 }
 
-// intern gives equal lists of pools one slice: a day has few kinds of slots, and what is worked out of one serves all.
+// intern gives equal lists of pools one slice, a copy: a day has few kinds of slots, and what is worked out of one serves all.
 func intern(distinct *[][]Pool, pools []Pool) []Pool {
 	for _, known := range *distinct {
 		if slices.EqualFunc(known, pools, func(a, b Pool) bool {
@@ -248,6 +267,7 @@ func intern(distinct *[][]Pool, pools []Pool) []Pool {
 			return known
 		}
 	}
+	pools = slices.Clone(pools)
 	*distinct = append(*distinct, pools)
 	return pools
 }
@@ -262,15 +282,16 @@ func (d Day) Slot(id SlotID, zone *time.Location) (Slot, bool) {
 	return slots[i], true
 }
 
-func (s *Slot) add(p Pool) {
-	for i := range s.Pools {
-		if s.Pools[i].Access == p.Access && slices.Equal(s.Pools[i].Services, p.Services) {
-			s.Pools[i].Capacity += p.Capacity
-			s.Pools[i].Kept += p.Kept
-			return
+// addPool puts a pool to others of a slot: those of one access and of the same services are one.
+func addPool(pools []Pool, p Pool) []Pool {
+	for i := range pools {
+		if pools[i].Access == p.Access && slices.Equal(pools[i].Services, p.Services) {
+			pools[i].Capacity += p.Capacity
+			pools[i].Kept += p.Kept
+			return pools
 		}
 	}
-	s.Pools = append(s.Pools, p)
+	return append(pools, p)
 }
 
 func comparePools(a, b Pool) int {

@@ -2,9 +2,14 @@ package allocator
 
 import (
 	"fmt"
+	"maps"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 )
 
 func zoneOf(t testing.TB, name string) *time.Location {
@@ -343,6 +348,77 @@ func TestSessionsCodec(t *testing.T) {
 	for _, bad := range []string{"", "{}", `[{"from":"9:00","until":"10:00"}]`} {
 		if _, err := DecodeSessions([]byte(bad)); err == nil {
 			t.Errorf("%q is accepted", bad)
+		}
+	}
+}
+
+// plainSlots is what Slots says, put together one session after the other.
+func plainSlots(d *Day, zone *time.Location) []Slot {
+	found := make(map[SlotID][]Pool)
+	for _, s := range d.Sessions {
+		services := slices.Compact(slices.Sorted(slices.Values(s.Services)))
+		s.grid(d.Date, zone, func(start Minute) {
+			id := SlotID{Site: d.Site, Start: start, Length: int16(s.SlotLength)}
+			p := Pool{Services: services, Capacity: s.Capacity, Access: s.access(), Kept: s.keeps(start), Suspended: s.Suspended}
+			same := slices.IndexFunc(found[id], func(q Pool) bool { return q.Access == p.Access && slices.Equal(q.Services, services) })
+			if same < 0 {
+				found[id] = append(found[id], p)
+				return
+			}
+			found[id][same].Capacity += p.Capacity
+			found[id][same].Kept += p.Kept
+		})
+	}
+	var slots []Slot
+	for _, id := range slices.SortedFunc(maps.Keys(found), SlotID.Compare) {
+		slices.SortFunc(found[id], comparePools)
+		slots = append(slots, Slot{ID: id, Pools: found[id]})
+	}
+	return slots
+}
+
+// TestSlotsAreThoseOfTheSessions: however sessions overlap, on days of 23, 24 and 25 hours.
+func TestSlotsAreThoseOfTheSessions(t *testing.T) {
+	zone := zoneOf(t, "Europe/London")
+	dates := []Date{dateOf(t, "2027-03-27"), dateOf(t, "2027-03-28"), dateOf(t, "2027-10-31")}
+	rapid.Check(t, func(t *rapid.T) {
+		d := Day{Site: "S", Date: rapid.SampledFrom(dates).Draw(t, "date")}
+		names := rapid.SampledFrom([]ServiceCode{"A", "B", "C"})
+		for range rapid.IntRange(0, 5).Draw(t, "sessions") {
+			from := 15 * rapid.IntRange(0, 90).Draw(t, "from")
+			s := Session{
+				From: TimeOfDay(from), Until: TimeOfDay(min(24*60, from+rapid.IntRange(0, 300).Draw(t, "long"))),
+				SlotLength: rapid.SampledFrom([]int{5, 10, 15, 30}).Draw(t, "length"), Capacity: rapid.IntRange(1, 4).Draw(t, "capacity"),
+				Services: rapid.SliceOfN(names, 1, 4).Draw(t, "services"), Invited: rapid.Bool().Draw(t, "invited"), Stopped: rapid.Bool().Draw(t, "stopped"),
+			}
+			if rapid.Bool().Draw(t, "suspended") {
+				s.Suspended = s.Services[:1]
+			}
+			if rapid.Bool().Draw(t, "break") {
+				s.Breaks = append(s.Breaks, Break{From: s.From + 20, Until: s.From + 50})
+			}
+			if rapid.Bool().Draw(t, "kept") {
+				s.Kept = append(s.Kept, KeptPlaces{Start: MinuteOf(d.Date.At(s.From, zone)), Places: 1})
+			}
+			d.Sessions = append(d.Sessions, s)
+		}
+		got, want := d.Slots(zone), plainSlots(&d, zone)
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("of %+v\ngot  %+v\nwant %+v", d, got, want)
+		}
+	})
+}
+
+func BenchmarkSlots(b *testing.B) {
+	zone := zoneOf(b, "Europe/London")
+	d := Day{Site: "FA512", Date: dateOf(b, "2027-03-27"), Sessions: []Session{
+		{From: 9 * 60, Until: 13 * 60, SlotLength: 10, Capacity: 2, Services: []ServiceCode{"COVID:Adult", "FLU:Adult"}},
+		{From: 13 * 60, Until: 17 * 60, SlotLength: 10, Capacity: 1, Services: []ServiceCode{"RSV:Adult"}},
+	}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if len(d.Slots(zone)) != 48 {
+			b.Fatal("not 48 slots")
 		}
 	}
 }
