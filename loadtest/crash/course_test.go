@@ -274,7 +274,7 @@ func (c *course) judge(death time.Time, r *result) {
 	if err := c.consistent(c.began, deadline); err != nil {
 		fail("inventory and ledger differ: %v", err)
 	}
-	if r.recovery = time.Since(death); r.recovery > patience {
+	if r.recovery = time.Since(death); r.recovery > soon {
 		fail("recovery took %v", r.recovery)
 	}
 	if err := c.quiet(c.began, time.Now().Add(patience)); err != nil {

@@ -22,6 +22,9 @@ import (
 // a machine that others use too, all of it takes many times longer.
 const patience = 3 * time.Minute
 
+// soon is how long after a death all must be well again.
+const soon = time.Minute
+
 // desk sends requests as the contract asks clients to, and writes down what it was told. Safe for concurrent use.
 type desk struct {
 	client *http.Client
