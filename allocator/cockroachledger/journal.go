@@ -85,7 +85,15 @@ func (l *Ledger) Events(ctx context.Context, after string, limit int) (events []
 		if numbered, err = l.sequence(ctx); err != nil || numbered == 0 {
 			break
 		}
-		events, err = l.page(ctx, from, limit)
+		// Whoever numbers begins behind the last number, so nothing comes between what was read already.
+		if n := len(events); n > 0 {
+			if from, err = strconv.ParseInt(events[n-1].Cursor, 10, 64); err != nil {
+				break
+			}
+		}
+		var more []allocator.Event
+		more, err = l.page(ctx, from, limit-len(events))
+		events = append(events, more...)
 	}
 	if err != nil {
 		return nil, "", err

@@ -21,7 +21,7 @@ type Options struct {
 	TLS       *tls.Config // nil: plain
 
 	Prefix      string        // of every key; default "muster"
-	Shards      int           // default 1, in a cluster 4 for each address listed; changing it is a rebuild of everything
+	Shards      int           // default one for each address listed; changing it is a rebuild of everything
 	KeyLifetime time.Duration // default as in allocator.Limits
 	SetAside    int           // default as in allocator.Limits
 	ReapBatch   int           // lapsed holds freed by each Hold call; default as in allocator.Limits
@@ -51,12 +51,7 @@ func (o Options) WithDefaults() Options {
 	number(&o.Feed, 8192)
 	number(&o.Scan, 1000)
 	number(&o.Connections, 16)
-	if o.Shards == 0 {
-		o.Shards = 1 // one node runs one script at a time, and larger calls cost it less
-		if o.Cluster {
-			o.Shards = 4 * max(1, len(o.Addresses))
-		}
-	}
+	number(&o.Shards, max(1, len(o.Addresses))) // a node runs one script at a time, and larger calls cost it less
 	if o.Prefix == "" {
 		o.Prefix = "muster"
 	}

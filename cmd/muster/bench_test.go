@@ -135,3 +135,13 @@ func TestBenchEndsEarly(t *testing.T) {
 		t.Errorf("left behind: %v, %v", fmt.Sprint(left), err)
 	}
 }
+
+// What is measured is Redis as it is deployed.
+func TestBenchRedisIsAsDeployed(t *testing.T) {
+	deployed := deployedRedis(t)
+	for setting := range slices.Chunk(measuredRedis, 2) {
+		if at := slices.Index(deployed, setting[0]); at < 0 || deployed[at+1] != setting[1] {
+			t.Errorf("redis.conf does not have %q", setting)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"muster/bench"
 	"muster/loadtest/processes"
@@ -89,12 +90,16 @@ func (s *benchServers) node(cluster bool, config []string) (*processes.Redis, er
 	if err := os.Mkdir(folder, 0o700); err != nil {
 		return nil, err
 	}
-	server, err := processes.StartRedis(s.ctx, processes.RedisOptions{Folder: folder, Cluster: cluster, Apart: true, Config: config})
+	server, err := processes.StartRedis(s.ctx, processes.RedisOptions{Folder: folder, Cluster: cluster, Apart: true, Config: slices.Concat(measuredRedis, config)})
 	if err == nil {
 		s.stops = append(s.stops, server.Kill) // its files are removed: it need not write them
 	}
 	return server, err
 }
+
+// measuredRedis are those of deploy/kustomize/redis/redis.conf that decide how often the append-only file is rewritten: by a
+// process of its own, which takes a core from whoever has it meanwhile. All engines have the same.
+var measuredRedis = []string{"--auto-aof-rewrite-percentage", "100", "--auto-aof-rewrite-min-size", "256mb"}
 
 // nodes starts a Redis Cluster of so many masters and answers their URLs; one node is none.
 func (s *benchServers) nodes(n int) (urls []string, err error) {

@@ -41,7 +41,7 @@ func (f ledgerFlags) target() string {
 // inventoryFlags say where the inventory is.
 type inventoryFlags struct {
 	Redis  []string `placeholder:"URL" help:"redis:// or rediss:// (TLS) URL of one node, or of several of a Redis Cluster's, separated by commas; none: in this program's memory."`
-	Shards int      `default:"0" help:"Groups of sites in the inventory; 0: as the installation began: one on a single node, 4 per node of a cluster. All its servers agree on it in the ledger."`
+	Shards int      `default:"0" help:"Groups of sites in the inventory; 0: as the installation began: one for each Redis node listed then. All its servers agree on it in the ledger."`
 }
 
 // redisOptions reads the URLs.
