@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
@@ -186,21 +187,29 @@ func TestPromotionIsALoss(t *testing.T) {
 	}
 }
 
-// A node that was demoted and promoted again keeps its run_id and its scripts; its replication id gives it away on the
-// next new connection.
+// A node that was demoted and promoted again keeps its run_id, its scripts and, where nothing was copied meanwhile, its keys;
+// its replication id gives it away on the next new connection.
 func TestDemotedAndPromotedAgain(t *testing.T) {
 	node := servers.Redis(t)
 	inv, prefix := opened(t, node.Addr())
 	client := redis.NewClient(&redis.Options{Addr: node.Addr()})
 	defer client.Close()
 	other := servers.Redis(t)
-	for _, args := range [][]any{{"replicaof", "127.0.0.1", other.Addr()[len("127.0.0.1:"):]}, {"replicaof", "no", "one"}, {"client", "kill", "type", "normal", "skipme", "yes"}} {
+	other.Pause() // or its emptiness may be copied in time, which is another loss
+	defer other.Resume()
+	_, port, err := net.SplitHostPort(other.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]any{{"replicaof", "127.0.0.1", port}, {"replicaof", "no", "one"}, {"client", "kill", "type", "normal", "skipme", "yes"}} {
 		if err := client.Do(t.Context(), args...).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_ = prefix
 	wantFailure(t, inv, allocator.ErrIncarnationLost)
+	if keys, err := client.Keys(t.Context(), prefix+"*").Result(); err != nil || len(keys) == 0 {
+		t.Fatalf("its keys are gone: %v", err)
+	}
 }
 
 func TestUnreachable(t *testing.T) {
