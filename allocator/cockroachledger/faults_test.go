@@ -28,9 +28,17 @@ func openOn(t *testing.T, url string, options Options) *Ledger {
 	return l
 }
 
-// TestSerializationFailureAnywhere fails each step of each kind of transaction in turn, the commit included: the call
-// succeeds all the same, and what it did is there exactly once.
-func TestSerializationFailureAnywhere(t *testing.T) {
+// TestTransactionFailsAnywhere fails each step of each kind of transaction in turn, the commit included, as a server does
+// that cannot serialize it or has no room for another lock: the call succeeds all the same, and what it did is there
+// exactly once.
+func TestTransactionFailsAnywhere(t *testing.T) {
+	for name, state := range map[string]string{"serialization": stateSerialization, "memory": stateOutOfMemory} {
+		t.Run(name, func(t *testing.T) { failAnywhere(t, state) })
+	}
+}
+
+func failAnywhere(t *testing.T, state string) {
+	t.Helper()
 	l := openOn(t, servers.Postgres(t), Options{})
 	w := ledgersuite.NewWorld(t, l, "anywhere")
 	w.Publish(t, ledgersuite.Open(1000, ledgersuite.Blue))
@@ -85,9 +93,9 @@ func TestSerializationFailureAnywhere(t *testing.T) {
 		steps := 0
 		for at := 1; ; at++ {
 			n++
-			faults := &serializationFaults{at: at}
+			faults := &transactionFaults{state: state, at: at}
 			if err := call(faults.context(t.Context())); err != nil {
-				t.Errorf("%s, step %d fails to serialize: %v", name, at, err)
+				t.Errorf("%s, step %d fails: %v", name, at, err)
 			}
 			if !faults.hit.Load() {
 				break
@@ -108,13 +116,20 @@ func recorded(results []allocator.RecordResult, err error, want allocator.Record
 	return err
 }
 
-// TestStatementsFailToSerialize has the server refuse every second recording, whichever form it has.
-func TestStatementsFailToSerialize(t *testing.T) {
+// TestStatementsFail has the server refuse every second recording, whichever form it has.
+func TestStatementsFail(t *testing.T) {
+	for name, state := range map[string]string{"serialization": stateSerialization, "memory": stateOutOfMemory} {
+		t.Run(name, func(t *testing.T) { failStatements(t, state) })
+	}
+}
+
+func failStatements(t *testing.T, state string) {
+	t.Helper()
 	l := openOn(t, servers.Postgres(t), Options{})
 	for _, statement := range []string{
 		`CREATE SEQUENCE faults`,
 		`CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-			IF nextval('faults') % 2 = 1 THEN RAISE EXCEPTION 'injected' USING ERRCODE = '40001'; END IF;
+			IF nextval('faults') % 2 = 1 THEN RAISE EXCEPTION 'injected' USING ERRCODE = '` + state + `'; END IF;
 			RETURN NEW; END $$`,
 		`CREATE TRIGGER fail BEFORE INSERT ON journal FOR EACH ROW EXECUTE FUNCTION fail()`,
 	} {

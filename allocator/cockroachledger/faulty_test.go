@@ -11,21 +11,22 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// serializationFaults fails one step of a transaction, a statement, a batch or the commit, as a server does that could
-// not serialize it.
-type serializationFaults struct {
+// transactionFaults fails one step of a transaction, a statement, a batch or the commit, as a server does that could
+// not serialize it, or has no memory left for its locks.
+type transactionFaults struct {
+	state string
 	at    int // the step that fails, once, counted over all attempts
 	steps atomic.Int64
 	hit   atomic.Bool
 }
 
-var errSerialization = &pgconn.PgError{Code: stateSerialization, Message: "injected"}
+func (f *transactionFaults) err() error { return &pgconn.PgError{Code: f.state, Message: "injected"} }
 
-func (f *serializationFaults) context(ctx context.Context) context.Context {
+func (f *transactionFaults) context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, wrapTx{}, func(tx pgx.Tx) pgx.Tx { return &faultyTx{tx, f} })
 }
 
-func (f *serializationFaults) fails() bool {
+func (f *transactionFaults) fails() bool {
 	if int(f.steps.Add(1)) == f.at {
 		f.hit.Store(true)
 		return true
@@ -35,51 +36,54 @@ func (f *serializationFaults) fails() bool {
 
 type faultyTx struct {
 	pgx.Tx
-	faults *serializationFaults
+	faults *transactionFaults
 }
 
 func (tx *faultyTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	if tx.faults.fails() {
-		return pgconn.CommandTag{}, errSerialization
+		return pgconn.CommandTag{}, tx.faults.err()
 	}
 	return tx.Tx.Exec(ctx, sql, args...)
 }
 
 func (tx *faultyTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
 	if tx.faults.fails() {
-		return nil, errSerialization
+		return nil, tx.faults.err()
 	}
 	return tx.Tx.Query(ctx, sql, args...)
 }
 
 func (tx *faultyTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	if tx.faults.fails() {
-		return faultyRow{}
+		return faultyRow{tx.faults.err()}
 	}
 	return tx.Tx.QueryRow(ctx, sql, args...)
 }
 
 func (tx *faultyTx) SendBatch(ctx context.Context, b *pgx.Batch) pgx.BatchResults {
 	if tx.faults.fails() {
-		return faultyBatch{}
+		return faultyBatch{err: tx.faults.err()}
 	}
 	return tx.Tx.SendBatch(ctx, b)
 }
 
 func (tx *faultyTx) Commit(ctx context.Context) error {
 	if tx.faults.fails() {
-		return errors.Join(tx.Rollback(ctx), errSerialization)
+		return errors.Join(tx.Rollback(ctx), tx.faults.err())
 	}
 	return tx.Tx.Commit(ctx)
 }
 
-type faultyRow struct{}
+type faultyRow struct{ err error }
 
-func (faultyRow) Scan(...any) error { return errSerialization }
+func (r faultyRow) Scan(...any) error { return r.err }
 
-type faultyBatch struct{ pgx.BatchResults }
+type faultyBatch struct {
+	pgx.BatchResults
+	err error
+}
 
-func (faultyBatch) Close() error { return errSerialization }
+func (b faultyBatch) Close() error { return b.err }
 
 // cut says where a network cuts connections.
 type cut int32

@@ -113,6 +113,7 @@ const (
 	stateUndefinedColumn = "42703"
 	stateQueryCanceled   = "57014"
 	stateLockTimeout     = "55P03"
+	stateOutOfMemory     = "53200" // PostgreSQL: its table of locks is full, until transactions end
 )
 
 func stateOf(err error) string {
@@ -126,7 +127,7 @@ func stateOf(err error) string {
 // worthRetrying says whether the transaction certainly did nothing and may succeed when it runs again.
 func worthRetrying(err error) bool {
 	switch stateOf(err) {
-	case stateSerialization, stateDeadlock, stateUniqueViolation, stateLockTimeout:
+	case stateSerialization, stateDeadlock, stateUniqueViolation, stateLockTimeout, stateOutOfMemory:
 		return true
 	}
 	return errors.Is(err, errLost) || errors.Is(err, pgx.ErrTxCommitRollback)
