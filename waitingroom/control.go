@@ -70,7 +70,8 @@ func (r *Room) call(seconds float64, t tick) (pressed bool) {
 	called := r.Crowd.between(r.Frontier, to)
 	r.Frontier = max(r.Frontier, to)
 	r.Cells[len(r.Cells)-1].Called += called
-	r.Credit = min(1, max(0, n-called)) // a crowd that was not there is not made up for
+	// A crowd that was not there is not made up for. One that came in a single instant is called together, once it may be.
+	r.Credit = min(max(1, r.Crowd.between(r.Frontier, r.Frontier+1)), max(0, n-called))
 	return n == byRate && waiting > called
 }
 

@@ -65,8 +65,8 @@ func TestCrowdAdvances(t *testing.T) {
 		if passed > n+0.01 {
 			t.Fatalf("%v people were passed, %v allowed", passed, n)
 		}
-		if to < limit && passed < n-1 { // an instant is a whole number, and a bucket may be crowded
-			t.Fatalf("only %v people were passed, %v allowed", passed, n)
+		if further := c.between(from, to+1); to < limit && further < n-0.01 { // many may come in one instant
+			t.Fatalf("only %v people were passed, %v by the next instant, %v allowed", passed, further, n)
 		}
 		v := (&Room{Crowd: *c}).view(service, [32]byte{}, -1, from, nil)
 		if got := v.between(from, to); math.Abs(got-passed) > 1e-3 {
@@ -96,5 +96,19 @@ func TestCrowdIsBounded(t *testing.T) {
 	}
 	if len(c.Counts) > maxBuckets || c.total() != 480 {
 		t.Errorf("%d buckets with %v people", len(c.Counts), c.total())
+	}
+}
+
+// A crowd of one instant, with which a count begins and ends, is called as soon as the rate has made room for all of it.
+func TestCrowdOfOneInstantIsCalled(t *testing.T) {
+	at := instantOf(begin)
+	r := &Room{Rate: 1, Frontier: at, Cells: make([]cell, 1)}
+	r.Crowd.add(at, 5)
+	seconds := 0
+	for ; r.Frontier == at && seconds < 60; seconds++ {
+		r.call(1, tick{now: at + second, safe: at + second, free: -1})
+	}
+	if called := r.Cells[0].Called; math.Abs(called-5) > 1e-9 || float64(seconds) > math.Ceil(6*r.show()) {
+		t.Errorf("%v people were called after %d seconds", called, seconds)
 	}
 }
